@@ -1,0 +1,5 @@
+//! Lakeward carries a domain's events to the lake: Kafka topics through WebAssembly transforms into Delta tables and live answers.
+
+pub mod checkpoint;
+pub mod clock;
+pub mod record;

@@ -1,0 +1,183 @@
+//! Records as read, and what became of them: the words that every stage shares.
+
+use std::sync::Arc;
+
+/// Bytes behind the last payload of a chunk that may be read (not written) by wide loads.
+pub const PADDING: usize = 64;
+
+/// Up to 8,192 consecutive records of one topic-partition, in one arena.
+///
+/// Offsets increase but need not be contiguous (compaction, aborted transactions).
+#[derive(Debug)]
+pub struct Chunk {
+    topic: Arc<str>,
+    partition: i32,
+    records: Vec<Span>,
+    arena: Vec<u8>,
+    next_offset: i64,
+}
+
+/// Where a record stands in the arena.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    offset: i64,
+    timestamp_ms: i64,
+    start: u32,
+    key_len: u32,
+    value_len: u32,
+    has_key: bool,
+    has_value: bool,
+}
+
+/// A record as read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The record's offset in its partition.
+    pub offset: i64,
+    /// The record's Kafka timestamp, in milliseconds since 1970-01-01T00:00:00Z; -1 without one.
+    pub timestamp_ms: i64,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+impl Chunk {
+    /// An empty chunk that starts at `offset`.
+    #[must_use]
+    pub fn new(topic: Arc<str>, partition: i32, offset: i64) -> Self {
+        Self { topic, partition, records: Vec::new(), arena: Vec::new(), next_offset: offset }
+    }
+
+    /// Adds a record; the chunk's position moves behind it.
+    ///
+    /// # Panics
+    /// When the arena would pass 4 GiB: the source closes a chunk long before.
+    pub fn push(&mut self, record: Record<'_>) {
+        let start = u32::try_from(self.arena.len()).expect("the source closes a chunk before 4 GiB");
+        let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
+        self.arena.extend_from_slice(key);
+        self.arena.extend_from_slice(value);
+        self.records.push(Span {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            start,
+            key_len: u32::try_from(key.len()).expect("Kafka bounds a key to 2 GiB"),
+            value_len: u32::try_from(value.len()).expect("Kafka bounds a value to 2 GiB"),
+            has_key: record.key.is_some(),
+            has_value: record.value.is_some(),
+        });
+        self.next_offset = record.offset + 1;
+    }
+
+    /// Moves the position without a record (control records, compacted ranges).
+    pub fn advance_to(&mut self, next_offset: i64) {
+        self.next_offset = self.next_offset.max(next_offset);
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// The number of records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes of keys and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// The offset to read next.
+    #[must_use]
+    pub fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// The offset of the record at `index`.
+    #[must_use]
+    pub fn offset(&self, index: usize) -> i64 {
+        self.records[index].offset
+    }
+
+    /// The record at `index`.
+    #[must_use]
+    pub fn record(&self, index: usize) -> Record<'_> {
+        let span = &self.records[index];
+        let key_end = span.start as usize + span.key_len as usize;
+        let key = &self.arena[span.start as usize..key_end];
+        let value = &self.arena[key_end..key_end + span.value_len as usize];
+        Record {
+            offset: span.offset,
+            timestamp_ms: span.timestamp_ms,
+            key: span.has_key.then_some(key),
+            value: span.has_value.then_some(value),
+        }
+    }
+
+    /// The value of the record at `index`; `None` is a tombstone.
+    #[must_use]
+    pub fn value(&self, index: usize) -> Option<&[u8]> {
+        self.record(index).value
+    }
+
+    /// The number of leading records whose offset is below `offset`.
+    #[must_use]
+    pub fn count_before(&self, offset: i64) -> usize {
+        self.records.partition_point(|span| span.offset < offset)
+    }
+}
+
+/// A record of a chunk that could not become rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The record's index in its chunk.
+    pub index: u32,
+    /// Where it failed.
+    pub stage: Stage,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// Where in the pipeline a record failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The payload is not what the input declares.
+    Decode,
+    /// The module rejected it or failed on it.
+    Transform,
+    /// A row of it breaks the product's contract.
+    Product,
+    /// It came after its window had closed.
+    Aggregate,
+}
+
+impl Stage {
+    /// The stage's name in the dead-letter table and in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Transform => "transform",
+            Self::Product => "product",
+            Self::Aggregate => "aggregate",
+        }
+    }
+}
