@@ -2,4 +2,5 @@
 
 pub mod checkpoint;
 pub mod clock;
+pub mod columns;
 pub mod record;
