@@ -4,3 +4,6 @@ pub mod checkpoint;
 pub mod clock;
 pub mod columns;
 pub mod record;
+pub mod sink;
+pub mod source;
+pub mod transform;
