@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::aggregate;
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::product::Contract;
 use crate::sink::{Layout, TableSpec, system};
 use crate::transform::{self, Host, Limits, Module, ModuleFile};
@@ -90,9 +90,9 @@ impl Plan {
     /// Reads, checks and compiles everything that the configuration names; contacts nothing.
     pub(super) fn load(config: &Config, files: &[ModuleFile], workers: usize) -> Result<Self, Error> {
         let limits = Limits {
-            fuel: config.transform.fuel,
-            memory: usize::try_from(config.transform.memory.as_u64()).unwrap_or(usize::MAX),
-            output: usize::try_from(config.transform.output.as_u64()).unwrap_or(usize::MAX),
+            fuel: config.transform.fuel.get(),
+            memory: usize::try_from(config.transform.memory).unwrap_or(usize::MAX),
+            output: usize::try_from(config.transform.output).unwrap_or(usize::MAX),
             timeout: config.transform.timeout,
         };
         let host = Host::new(limits, workers)?;
@@ -100,7 +100,7 @@ impl Plan {
         plan.add_table(system::DEAD_LETTERS, "Records that could not become rows.", TableKind::DeadLetters, None, &system::dead_letters_schema(), &[], &["offset"]);
         plan.add_table(system::COMMITS, "One row for every micro-batch.", TableKind::Commits, None, &system::commits_schema(), &[], &[]);
         for file in files {
-            plan.add_module(&host, file, config.masks.secret.as_deref().map(str::as_bytes))?;
+            plan.add_module(&host, file, config.masks.secret.as_ref().map(Secret::expose))?;
         }
         Ok(plan)
     }

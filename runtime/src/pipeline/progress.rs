@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 pub(super) struct Progress {
     pub(super) lanes: Vec<LaneProgress>,
     open_rows: AtomicU64,
-    open_bytes: AtomicU64,
+    /// By worker: bytes that it holds for the open micro-batch.
+    open_bytes: Vec<AtomicU64>,
 }
 
 /// How far a lane is.
@@ -24,7 +25,7 @@ pub(super) struct LaneProgress {
 }
 
 impl Progress {
-    pub(super) fn new(starts: &[i64]) -> Self {
+    pub(super) fn new(starts: &[i64], workers: usize) -> Self {
         let lane = |start: &i64| LaneProgress {
             next: AtomicI64::new(*start),
             log_end: AtomicI64::new(-1),
@@ -34,25 +35,26 @@ impl Progress {
         Self {
             lanes: starts.iter().map(lane).collect(),
             open_rows: AtomicU64::new(0),
-            open_bytes: AtomicU64::new(0),
+            open_bytes: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
     /// A worker added rows to the open micro-batch and now holds `bytes` for it.
-    pub(super) fn open(&self, rows: u64, bytes: u64) {
+    pub(super) fn open(&self, worker: usize, rows: u64, bytes: u64) {
         self.open_rows.fetch_add(rows, Ordering::Relaxed);
-        self.open_bytes.fetch_max(bytes, Ordering::Relaxed);
+        self.open_bytes[worker].store(bytes, Ordering::Relaxed);
     }
 
-    /// Rows in the open micro-batch, and the bytes of the worker that holds most.
+    /// Rows and bytes in the open micro-batch.
     pub(super) fn open_size(&self) -> (u64, u64) {
-        (self.open_rows.load(Ordering::Relaxed), self.open_bytes.load(Ordering::Relaxed))
+        let bytes = self.open_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum();
+        (self.open_rows.load(Ordering::Relaxed), bytes)
     }
 
-    /// The micro-batch was closed.
-    pub(super) fn reset_open(&self) {
-        self.open_rows.store(0, Ordering::Relaxed);
-        self.open_bytes.store(0, Ordering::Relaxed);
+    /// A worker handed over its share of `rows` rows.
+    pub(super) fn closed(&self, worker: usize, rows: u64) {
+        self.open_rows.fetch_sub(rows, Ordering::Relaxed);
+        self.open_bytes[worker].store(0, Ordering::Relaxed);
     }
 
     /// Records read since the start.
@@ -73,6 +75,11 @@ impl LaneProgress {
         if let Some(last) = chunk.len().checked_sub(1) {
             self.newest_ms.store(chunk.record(last).timestamp_ms, Ordering::Relaxed);
         }
+    }
+
+    /// Records read since the start.
+    pub(super) fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
     }
 
     pub(super) fn lag(&self) -> Option<i64> {

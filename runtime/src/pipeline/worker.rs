@@ -57,6 +57,8 @@ pub(super) struct Part {
 
 /// What a worker needs from outside.
 pub(super) struct Context {
+    /// The worker's index.
+    pub(super) index: usize,
     pub(super) plan: Arc<Plan>,
     pub(super) views: Vec<Arc<View>>,
     pub(super) progress: Arc<Progress>,
@@ -65,6 +67,7 @@ pub(super) struct Context {
 }
 
 pub(super) struct Worker {
+    index: usize,
     pub(super) plan: Arc<Plan>,
     pub(super) views: Vec<Arc<View>>,
     pub(super) progress: Arc<Progress>,
@@ -80,8 +83,8 @@ pub(super) struct Worker {
 
 /// Runs until the channel of commands closes. An error is handed over in place of the next part, and ends the worker.
 pub(super) fn run(context: Context, lanes: Vec<Lane>, horizons_ms: Vec<i64>) {
-    let Context { plan, views, progress, commands, parts } = context;
-    let mut worker = match Worker::new(plan, views, progress, lanes, horizons_ms) {
+    let (commands, parts) = (context.commands.clone(), context.parts.clone());
+    let mut worker = match Worker::new(context, lanes, horizons_ms) {
         Ok(worker) => worker,
         Err(error) => {
             let _ = parts.blocking_send(Err(error));
@@ -110,13 +113,8 @@ pub(super) fn run(context: Context, lanes: Vec<Lane>, horizons_ms: Vec<i64>) {
 }
 
 impl Worker {
-    fn new(
-        plan: Arc<Plan>,
-        views: Vec<Arc<View>>,
-        progress: Arc<Progress>,
-        lanes: Vec<Lane>,
-        horizons_ms: Vec<i64>,
-    ) -> Result<Self, Error> {
+    fn new(context: Context, lanes: Vec<Lane>, horizons_ms: Vec<i64>) -> Result<Self, Error> {
+        let Context { index, plan, views, progress, .. } = context;
         let decoder = |topic: usize| {
             if lanes.iter().all(|lane| lane.topic != topic) {
                 return Ok(None);
@@ -129,6 +127,7 @@ impl Worker {
         let letters = Letters::default();
         let counts = Counts::new(&plan);
         Ok(Self {
+            index,
             plan,
             views,
             progress,
@@ -151,7 +150,7 @@ impl Worker {
         self.lanes[lane].next = next;
         self.progress.lanes[self.lanes[lane].slot].chunk(chunk);
         let (rows, bytes) = (self.counts.rows_written(), self.open_bytes());
-        self.progress.open(rows - self.open_rows.min(rows), bytes);
+        self.progress.open(self.index, rows - self.open_rows.min(rows), bytes);
         self.open_rows = rows;
         let now = clock::instant();
         let since = *self.stale_since.get_or_insert(now);
@@ -198,6 +197,7 @@ impl Worker {
             self.writers[DEAD_LETTERS].write(columns)?;
         }
         let files = self.writers.iter_mut().map(FileWriter::finish).collect::<Result<_, _>>()?;
+        self.progress.closed(self.index, self.open_rows);
         self.open_rows = 0;
         Ok(Part {
             positions: self.lanes.iter().map(|lane| (lane.slot, lane.next)).collect(),

@@ -4,6 +4,7 @@ use super::Error;
 use super::log::{self, Entry};
 use super::schema;
 use super::warehouse::{TableStore, Warehouse};
+use super::writer::DataFile;
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -139,6 +140,14 @@ impl Table {
         result.bytes().await.map_err(Error::Store)
     }
 
+    /// Writes a file that a later commit names; nobody sees it before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write_file(&self, file: &DataFile) -> Result<(), Error> {
+        self.store.put(&file.path, file.bytes.clone()).await.map_err(Error::Store)
+    }
+
     /// The rows of an active file.
     ///
     /// # Errors
@@ -148,6 +157,22 @@ impl Table {
         let error = |source| Error::Decode { table: self.spec.path.clone(), file: file.to_owned(), source };
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build()).map_err(error)?;
         reader.collect::<Result<_, _>>().map_err(|source| error(source.into()))
+    }
+
+    /// A task that writes a checkpoint of the log, so that opening the table needs not read every commit. It blocks its thread.
+    pub fn checkpoint(&self, lake: &Warehouse) -> impl FnOnce() + Send + 'static {
+        let (log_store, table) = (lake.log_store(&self.spec.path), self.spec.path.clone());
+        let runtime = tokio::runtime::Handle::current();
+        move || {
+            let mut delta = DeltaTable::new(log_store);
+            let written = runtime.block_on(async {
+                delta.load().await?;
+                deltalake::checkpoints::create_checkpoint(&delta, None).await
+            });
+            if let Err(error) = written {
+                tracing::warn!(table, %error, "no checkpoint was written; the next one makes up for it");
+            }
+        }
     }
 
     async fn create(&self) -> Result<(), Error> {
