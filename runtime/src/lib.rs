@@ -3,4 +3,6 @@
 pub mod checkpoint;
 pub mod clock;
 pub mod columns;
+pub mod config;
+pub mod product;
 pub mod record;
