@@ -109,31 +109,91 @@ fn refusal(section: &str) -> String {
 
 #[test]
 fn an_unknown_key_is_shown_with_the_keys_that_there_are() {
-    insta::assert_snapshot!(refusal("[micro_batch]\nrowz = 5"), @"");
-    insta::assert_snapshot!(refusal("[micro_batches]\nrows = 5"), @"");
+    insta::assert_snapshot!(refusal("[micro_batch]\nrowz = 5"), @r#"
+    line 5, column 1: unknown field `rowz`, expected one of `every`, `rows`, `size`
+     5 | rowz = 5
+       | ^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[micro_batches]\nrows = 5"), @r#"
+    line 4, column 2: unknown field `micro_batches`, expected one of `pipeline`, `lake`, `kafka`, `topics`, `modules`, `micro_batch`, `transform`, `workers`, `gold`, `masks`, `serve`, `log`
+     4 | [micro_batches]
+       |  ^^^^^^^^^^^^^
+    "#);
 }
 
 #[test]
 fn a_wrong_value_is_shown_with_the_form_that_is_taken() {
-    insta::assert_snapshot!(refusal("[micro_batch]\nevery = 5"), @"");
-    insta::assert_snapshot!(refusal("[micro_batch]\nevery = \"50ms\""), @"");
-    insta::assert_snapshot!(refusal("[micro_batch]\nrows = 0"), @"");
-    insta::assert_snapshot!(refusal("[micro_batch]\nsize = \"128\""), @"");
-    insta::assert_snapshot!(refusal("[transform]\nmemory = \"5 GiB\""), @"");
-    insta::assert_snapshot!(refusal("[serve]\nlisten = \"localhost\""), @"");
-    insta::assert_snapshot!(refusal("[lake]\nlocation = \"ftp://lake\""), @"");
-    insta::assert_snapshot!(refusal("[topics.orders]\nstart = \"newest\""), @"");
-    insta::assert_snapshot!(refusal("[topics.\"../orders\"]\nincarnation = 1"), @"");
-    insta::assert_snapshot!(refusal("[kafka.properties]\ngroup.id = \"mine\""), @"");
-    insta::assert_snapshot!(refusal("[masks]\nsecret = \"${SHORT}\""), @"");
+    insta::assert_snapshot!(refusal("[micro_batch]\nevery = 5"), @r#"
+    line 5, column 9: invalid type: integer `5`, expected a duration of at least 100 ms with its unit, such as "5s" or "500ms"
+     5 | every = 5
+       |         ^
+    "#);
+    insta::assert_snapshot!(refusal("[micro_batch]\nevery = \"50ms\""), @r#"
+    line 5, column 9: invalid value: string "50ms", expected a duration of at least 100 ms with its unit, such as "5s" or "500ms"
+     5 | every = "50ms"
+       |         ^^^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[micro_batch]\nrows = 0"), @r#"
+    line 5, column 8: invalid value: integer `0`, expected a nonzero u64
+     5 | rows = 0
+       |        ^
+    "#);
+    insta::assert_snapshot!(refusal("[micro_batch]\nsize = \"128\""), @r#"
+    line 5, column 8: invalid value: string "128", expected a size with its unit, such as "64 MiB"
+     5 | size = "128"
+       |        ^^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[transform]\nmemory = \"5 GiB\""), @r#"
+    line 5, column 10: invalid value: string "5 GiB", expected a size from "64 KiB" to "4 GiB" with its unit
+     5 | memory = "5 GiB"
+       |          ^^^^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[serve]\nlisten = \"localhost\""), @r#"
+    line 5, column 10: invalid value: string "localhost", expected an IP address with a port, such as "127.0.0.1:8080", or "off"
+     5 | listen = "localhost"
+       |          ^^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[lake]\nlocation = \"ftp://lake\""), @r#"
+    line 5, column 12: invalid value: string "ftp://lake", expected a folder, or a URL that starts with file://, s3://, s3a://, gs://, az:// or abfss://
+     5 | location = "ftp://lake"
+       |            ^^^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[topics.orders]\nstart = \"newest\""), @r#"
+    line 5, column 9: unknown variant `newest`, expected `earliest` or `latest`
+     5 | start = "newest"
+       |         ^^^^^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[topics.\"../orders\"]\nincarnation = 1"), @r#"
+    line 4, column 9: invalid value: string "../orders", expected a name of letters, digits, `_`, `-` and `.`
+     4 | [topics."../orders"]
+       |         ^^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[kafka.properties]\ngroup.id = \"mine\""), @r#"
+    line 4, column 1: `group.id` is Lakeward's own to set: set `kafka.group`
+     4 | [kafka.properties]
+       | ^^^^^^^^^^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[masks]\nsecret = \"${SHORT}\""), @r#"
+    line 5, column 10: the secret has 7 bytes, at least 16 are needed
+     5 | secret = "${SHORT}"
+       |          ^^^^^^^^^^
+    "#);
 }
 
 #[test]
 fn a_file_without_a_module_or_a_name_is_refused() {
-    insta::assert_snapshot!(parse("pipeline = 'shop'").unwrap_err().to_string(), @"");
-    insta::assert_snapshot!(parse("").unwrap_err().to_string(), @"");
-    insta::assert_snapshot!(parse("pipeline = 'a/b'").unwrap_err().to_string(), @"");
-    insta::assert_snapshot!(parse("pipeline = \"${NAME}\"").unwrap_err().to_string(), @"");
+    insta::assert_snapshot!(parse("pipeline = 'shop'").unwrap_err().to_string(), @"there is no module; add a section [modules.<name>] with its `path`");
+    insta::assert_snapshot!(parse("").unwrap_err().to_string(), @r#"
+    line 1, column 1: missing field `pipeline`
+     1 | 
+       | ^
+    "#);
+    insta::assert_snapshot!(parse("pipeline = 'a/b'").unwrap_err().to_string(), @r#"
+    line 1, column 12: invalid value: string "a/b", expected a name of letters, digits, `_`, `-` and `.`
+     1 | pipeline = 'a/b'
+       |            ^^^^^
+    "#);
+    insta::assert_snapshot!(parse("pipeline = \"${NAME}\"").unwrap_err().to_string(), @"the variable NAME on line 1 is not set; set it, or write ${NAME:-default}");
 }
 
 #[test]
@@ -142,7 +202,9 @@ fn a_file_is_named_with_its_fault() {
     let path = folder.path().join("lakeward.toml");
     assert!(matches!(Config::load(&path), Err(Error::Read { .. })));
     std::fs::write(&path, "pipeline = 'shop'").unwrap();
-    let Err(Error::File { path: named, source }) = Config::load(&path) else { panic!("a file without modules is refused") };
+    let Err(Error::File { path: named, source }) = Config::load(&path) else {
+        panic!("a file without modules is refused")
+    };
     assert_eq!((named, matches!(*source, Error::NoModules)), (path.clone(), true));
     std::fs::write(&path, LEAST).unwrap();
     assert_eq!(Config::load(&path).unwrap().modules["retail"].path, folder.path().join("retail.wasm"));

@@ -91,7 +91,7 @@ pub enum Error {
         /// The expression.
         expression: String,
         /// Why it cannot be used.
-        source: expression::Error,
+        source: Box<expression::Error>,
     },
 }
 

@@ -179,7 +179,7 @@ impl Rule {
             expectation: name.clone(),
             column: expectation.column.clone(),
             expression: text.clone(),
-            source,
+            source: Box::new(source),
         })?;
         let label = format!("{name}: {text}").chars().take(SHOWN_RULE).collect();
         Ok(Self { expression, value, action: expectation.on_violation, label })

@@ -42,7 +42,7 @@ fn value(array: &dyn Array, data_type: &DataType, row: usize) -> String {
         DataType::Uint64 => number::<UInt64Type>(array, row),
         DataType::Float32 => number::<Float32Type>(array, row),
         DataType::Float64 => number::<Float64Type>(array, row),
-        DataType::Decimal { .. } => array.as_primitive::<Decimal128Type>().value_as_string(row),
+        DataType::Decimal { scale, .. } => decimal(array.as_primitive::<Decimal128Type>().value(row), (*scale).into()),
         DataType::String => text(array.as_string::<i32>().value(row)),
         DataType::Date => {
             let days = array.as_primitive::<Date32Type>().value(row);
@@ -60,6 +60,14 @@ fn value(array: &dyn Array, data_type: &DataType, row: usize) -> String {
         DataType::List(_) => format!("{} items", array.as_list::<i32>().value_length(row)),
         DataType::Uuid | DataType::Struct(_) => format!("a {data_type}"),
     }
+}
+
+/// Shows all digits, also those beyond the declared precision.
+fn decimal(value: i128, scale: usize) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
 fn text(text: &str) -> String {

@@ -5,14 +5,12 @@ use crate::columns::arrow_schema;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int16Type, Int64Type};
 use arrow_array::{
-    Array, ArrayRef, Decimal128Array, FixedSizeBinaryArray, Int64Array, ListArray, StringArray, StructArray, UInt8Array,
-    UInt64Array,
+    Array, ArrayRef, Decimal128Array, FixedSizeBinaryArray, Int64Array, ListArray, StringArray, StructArray,
+    UInt8Array, UInt64Array,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::DataType as ArrowType;
-use lakeward_manifest::{
-    Column, DataType, Expectation, Granularity, Layer, Mask, OnViolation, PartitionBy, Product,
-};
+use lakeward_manifest::{Column, DataType, Expectation, Granularity, Layer, Mask, OnViolation, PartitionBy, Product};
 use std::error::Error as _;
 use std::sync::Arc;
 
@@ -204,28 +202,101 @@ fn refusal(product: &Product, secret: Option<&[u8]>) -> String {
 fn a_contract_that_cannot_be_kept_says_whose_and_why() {
     let number = || column("n", DataType::Int64);
     let rule = |column, expression| vec![expectation("sane", column, expression, OnViolation::Warn)];
-    let by = |column: &str, by| vec![PartitionBy { column: column.to_owned(), by }];
-    let of = |columns, expectations| product(columns, expectations);
-    let laid_out = |partition_by| Product { partition_by, ..product(vec![number(), column("n_day", DataType::Int8), column("at", DataType::Date), column("at_day", DataType::Date)], vec![]) };
+    let of = product;
     let cases = [
-        (of(vec![number()], rule(None, "x > 1")), "product sales, expectation `sane`: `x > 1` cannot be used: unknown column `x` at character 1, the product has `n`"),
-        (of(vec![number()], rule(Some("n"), "value > 'a'")), "product sales, expectation `sane` on column `n`: `value > 'a'` cannot be used: a number cannot be compared with text at character 7, write numbers without quotes"),
-        (of(vec![number()], rule(Some("x"), "value > 1")), "product sales, expectation `sane` stands on column `x`, the product has `n`"),
-        (of(vec![number()], [rule(None, "n > 1"), rule(None, "n > 2")].concat()), "product sales has two expectations named `sane`"),
-        (of(vec![number(), column("N", DataType::Bool)], vec![]), "product sales, column `N`: two columns have this name (upper and lower case are the same here)"),
-        (of(vec![column("_lakeward_offset", DataType::Bool)], vec![]), "product sales, column `_lakeward_offset`: names that start with `_lakeward` are taken"),
-        (of(vec![column("a b", DataType::Bool)], vec![]), "product sales, column `a b`: a table's column name holds no space and none of `,;{}()=`"),
-        (of(vec![column("d", DataType::Decimal { precision: 4, scale: 5 })], vec![]), "product sales, column `d`: a decimal has 1 to 38 digits, and no more of them behind the point than in all"),
+        (
+            of(vec![number()], rule(None, "x > 1")),
+            "product sales, expectation `sane`: `x > 1` cannot be used: unknown column `x` at character 1, the product has `n`",
+        ),
+        (
+            of(vec![number()], rule(Some("n"), "value > 'a'")),
+            "product sales, expectation `sane` on column `n`: `value > 'a'` cannot be used: a number cannot be compared with text at character 7, write numbers without quotes",
+        ),
+        (
+            of(vec![number()], rule(Some("x"), "value > 1")),
+            "product sales, expectation `sane` stands on column `x`, the product has `n`",
+        ),
+        (
+            of(vec![number()], [rule(None, "n > 1"), rule(None, "n > 2")].concat()),
+            "product sales has two expectations named `sane`",
+        ),
+        (
+            of(vec![number(), column("N", DataType::Bool)], vec![]),
+            "product sales, column `N`: two columns have this name (upper and lower case are the same here)",
+        ),
+        (
+            of(vec![column("_lakeward_offset", DataType::Bool)], vec![]),
+            "product sales, column `_lakeward_offset`: names that start with `_lakeward` are taken",
+        ),
+        (
+            of(vec![column("a b", DataType::Bool)], vec![]),
+            "product sales, column `a b`: a table's column name holds no space and none of `,;{}()=`",
+        ),
+        (
+            of(vec![column("d", DataType::Decimal { precision: 4, scale: 5 })], vec![]),
+            "product sales, column `d`: a decimal has 1 to 38 digits, and no more of them behind the point than in all",
+        ),
         (of(vec![], vec![]), "product sales has no columns"),
-        (of(vec![masked("n", DataType::Int64, Mask::Hash)], vec![]), "product sales, column `n`: mask `hash` fits text only"),
-        (of(vec![masked("s", DataType::String, Mask::Hash)], vec![]), "product sales, column `s`: mask `hash` needs a secret, which the configuration gives as `masks.secret`"),
-        (of(vec![masked("n", DataType::Int64, Mask::Truncate { keep: 1 })], vec![]), "product sales, column `n`: mask `truncate` fits text only"),
-        (of(vec![Column { nullable: false, ..masked("n", DataType::Int64, Mask::Redact) }], vec![]), "product sales, column `n`: mask `redact` needs a column that may be null, or text"),
-        (laid_out(by("x", Granularity::Value)), "product sales cannot be partitioned by `x`: there is no such column, the product has `n`, `n_day`, `at`, `at_day`"),
-        (laid_out(by("n", Granularity::Day)), "product sales cannot be partitioned by `n`: a calendar part is of a date or a timestamp, this is a int64"),
-        (laid_out(by("at", Granularity::Day)), "product sales cannot be partitioned by `at`: the table already has a column `at_day`"),
-        (Product { layer: Layer::Gold, ..of(vec![number()], vec![]) }, "product sales is of the gold layer, a transform writes silver products only"),
-        (Product { name: "../sales".to_owned(), ..of(vec![number()], vec![]) }, "`../sales` cannot name a product, only letters, digits, `_` and `-` can stand in its path"),
+    ];
+    for (product, expected) in cases {
+        assert_eq!(refusal(&product, Some(b"")), expected);
+    }
+}
+
+#[test]
+fn a_mask_or_a_layout_that_does_not_fit_says_whose_and_why() {
+    let number = || column("n", DataType::Int64);
+    let by = |column: &str, by| vec![PartitionBy { column: column.to_owned(), by }];
+    let of = product;
+    let laid_out = |partition_by| Product {
+        partition_by,
+        ..product(
+            vec![
+                number(),
+                column("n_day", DataType::Int8),
+                column("at", DataType::Date),
+                column("at_day", DataType::Date),
+            ],
+            vec![],
+        )
+    };
+    let cases = [
+        (
+            of(vec![masked("n", DataType::Int64, Mask::Hash)], vec![]),
+            "product sales, column `n`: mask `hash` fits text only",
+        ),
+        (
+            of(vec![masked("s", DataType::String, Mask::Hash)], vec![]),
+            "product sales, column `s`: mask `hash` needs a secret, which the configuration gives as `masks.secret`",
+        ),
+        (
+            of(vec![masked("n", DataType::Int64, Mask::Truncate { keep: 1 })], vec![]),
+            "product sales, column `n`: mask `truncate` fits text only",
+        ),
+        (
+            of(vec![Column { nullable: false, ..masked("n", DataType::Int64, Mask::Redact) }], vec![]),
+            "product sales, column `n`: mask `redact` needs a column that may be null, or text",
+        ),
+        (
+            laid_out(by("x", Granularity::Value)),
+            "product sales cannot be partitioned by `x`: there is no such column, the product has `n`, `n_day`, `at`, `at_day`",
+        ),
+        (
+            laid_out(by("n", Granularity::Day)),
+            "product sales cannot be partitioned by `n`: a calendar part is of a date or a timestamp, this is a int64",
+        ),
+        (
+            laid_out(by("at", Granularity::Day)),
+            "product sales cannot be partitioned by `at`: the table already has a column `at_day`",
+        ),
+        (
+            Product { layer: Layer::Gold, ..of(vec![number()], vec![]) },
+            "product sales is of the gold layer, a transform writes silver products only",
+        ),
+        (
+            Product { name: "../sales".to_owned(), ..of(vec![number()], vec![]) },
+            "`../sales` cannot name a product, only letters, digits, `_` and `-` can stand in its path",
+        ),
     ];
     for (product, expected) in cases {
         assert_eq!(refusal(&product, Some(b"")), expected);

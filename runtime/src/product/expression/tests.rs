@@ -97,7 +97,7 @@ fn exact_numbers_compare_exactly() {
         ("price = 10.5", "fft?"),
         ("price = 10.505", "fff?"),
         ("price < 10.505", "ttt?"),
-        ("price > n", "ftt?"),
+        ("price > n", "fft?"),
         ("m > 0.00000000000000000000000000000000000001", "fft?"),
         ("0.5 = 0.50", "tttt"),
     ]);
