@@ -3,6 +3,8 @@
 pub mod checkpoint;
 pub mod clock;
 pub mod columns;
+pub mod config;
+pub mod product;
 pub mod record;
 pub mod sink;
 pub mod source;
