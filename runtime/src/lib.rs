@@ -3,4 +3,5 @@
 pub mod checkpoint;
 pub mod clock;
 pub mod columns;
+pub mod decode;
 pub mod record;

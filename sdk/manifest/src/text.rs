@@ -8,7 +8,7 @@ mod decimal;
 mod pattern;
 mod timestamp;
 
-pub use binary::{base64, uuid};
+pub use binary::{base64, base64_into, uuid};
 pub use calendar::date;
 pub use decimal::decimal;
 pub use timestamp::{FormatError, TimestampFormat};

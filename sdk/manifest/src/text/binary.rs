@@ -38,35 +38,31 @@ fn hex(digit: u8) -> Option<u8> {
 /// in the text, and the bits that the last character does not need must be zero.
 #[must_use]
 pub fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    base64_into(text, &mut bytes)?;
+    Some(bytes)
+}
+
+/// [`base64`] behind what `bytes` holds already. After `None` part of the text may stand there.
+#[must_use]
+pub fn base64_into(text: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
     let unpadded = match text {
         [rest @ .., b'=', b'='] | [rest @ .., b'='] if text.len().is_multiple_of(4) => rest,
         _ => text,
     };
-    let mut bytes = Vec::with_capacity(unpadded.len() / 4 * 3 + 2);
     let (groups, tail) = unpadded.as_chunks::<4>();
     for group in groups {
-        let bits = sextets(group)?;
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..]);
+        bytes.extend_from_slice(&sextets(group)?.to_be_bytes()[1..]);
     }
-    match *tail {
-        [] => {}
-        [a, b] => {
-            let bits = sextets(&[a, b, b'A', b'A'])?;
-            bytes.push((bits >> 16) as u8);
-            if bits & 0xffff != 0 {
-                return None;
-            }
-        }
-        [a, b, c] => {
-            let bits = sextets(&[a, b, c, b'A'])?;
-            bytes.extend_from_slice(&[(bits >> 16) as u8, (bits >> 8) as u8]);
-            if bits & 0xff != 0 {
-                return None;
-            }
-        }
+    let (bits, length) = match *tail {
+        [] => return Some(()),
+        [a, b] => (sextets(&[a, b, b'A', b'A'])?, 1),
+        [a, b, c] => (sextets(&[a, b, c, b'A'])?, 2),
         _ => return None,
-    }
-    Some(bytes)
+    };
+    let [_, whole @ ..] = bits.to_be_bytes();
+    bytes.extend_from_slice(&whole[..length]);
+    whole[length..].iter().all(|&byte| byte == 0).then_some(())
 }
 
 /// The 24 bits of four characters.
