@@ -1,6 +1,8 @@
 //! Lakeward carries a domain's events to the lake: Kafka topics through WebAssembly transforms into Delta tables and live answers.
 
 pub mod checkpoint;
+pub mod cli;
 pub mod clock;
 pub mod columns;
 pub mod record;
+pub mod transform;
