@@ -4,3 +4,5 @@ pub mod checkpoint;
 pub mod clock;
 pub mod columns;
 pub mod record;
+pub mod serve;
+pub mod telemetry;
