@@ -34,7 +34,6 @@ use std::sync::Arc;
 pub type Build<'a> = &'a dyn Fn(&Path) -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A pipeline whose parts fit together.
-#[derive(Debug)]
 pub struct Pipeline {
     config: Arc<Config>,
     plan: Arc<Plan>,

@@ -55,7 +55,7 @@ fn bounds(groups: &[&Statistics], data_type: &DataType) -> Option<(Value, Value)
     }
 }
 
-fn each<T: Ord>(groups: &[&Statistics], f: impl Fn(&Statistics) -> Option<T>) -> Option<std::vec::IntoIter<T>> {
+fn each<'a, T: Ord>(groups: &[&'a Statistics], f: impl Fn(&'a Statistics) -> Option<T>) -> Option<std::vec::IntoIter<T>> {
     groups.iter().map(|group| f(group)).collect::<Option<Vec<T>>>().map(Vec::into_iter)
 }
 

@@ -14,5 +14,6 @@ pub use check::{Problem, check};
 pub use error::Error;
 pub use host::Host;
 pub use limits::Limits;
-pub use module::{ModuleFile, ReadError};
+pub(crate) use module::is_host_interface;
+pub use module::{ModuleFile, ReadError, Unusable};
 pub use process::{Module, Output, Processed, Reject};
