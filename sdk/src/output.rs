@@ -1,7 +1,7 @@
 //! What a transform may return: rows of one product or of several, and rejects.
 
-use crate::columns::{OwnedColumns, WriteColumn};
 use crate::Reject;
+use crate::columns::{OwnedColumns, WriteColumn};
 use lakeward_manifest as manifest;
 
 /// A row of a data product: `#[derive(Product)]`.

@@ -76,10 +76,7 @@ pub fn products<E, A: Answer>(_: impl Fn(E) -> A, names: &mut Vec<&'static str>)
 ///
 /// # Errors
 /// When the columns are not those of the event.
-pub fn run<'a, E: Event<'a>, A: Answer>(
-    transform: impl Fn(E) -> A,
-    events: Columns<'a>,
-) -> Result<Outcome, String> {
+pub fn run<'a, E: Event<'a>, A: Answer>(transform: impl Fn(E) -> A, events: Columns<'a>) -> Result<Outcome, String> {
     let columns = E::open(&mut Cursor::new(events), Head::of_rows(events.rows)).map_err(|error| error.0.to_owned())?;
     let mut tables = A::Rows::tables(events.rows);
     let mut outcome = Outcome::default();

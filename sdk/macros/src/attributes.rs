@@ -39,7 +39,11 @@ impl Parse for Setting {
 impl Settings {
     /// The attributes called `name`, which may hold the settings `known` and no other.
     pub(crate) fn all(attributes: &[Attribute], name: &str, known: &[&str]) -> Result<Vec<Self>> {
-        attributes.iter().filter(|attribute| attribute.path().is_ident(name)).map(|it| Self::one(it, name, known)).collect()
+        attributes
+            .iter()
+            .filter(|attribute| attribute.path().is_ident(name))
+            .map(|it| Self::one(it, name, known))
+            .collect()
     }
 
     fn one(attribute: &Attribute, name: &str, known: &[&str]) -> Result<Self> {
@@ -85,7 +89,9 @@ impl Settings {
         match self.find(key) {
             None => Ok(None),
             Some(Setting { value: Value::Path(path), .. }) => Ok(Some(path)),
-            Some(setting) => Err(Error::new(setting.key.span(), format!("write `{key} = ..` with a name, without quotes"))),
+            Some(setting) => {
+                Err(Error::new(setting.key.span(), format!("write `{key} = ..` with a name, without quotes")))
+            }
         }
     }
 

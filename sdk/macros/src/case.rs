@@ -22,7 +22,9 @@ impl Case {
             "kebab-case" => Ok(Self::Kebab),
             other => Err(Error::new(
                 text.span(),
-                format!("unknown case `{other}`: write `PascalCase`, `camelCase`, `snake_case`, `SCREAMING_SNAKE_CASE` or `kebab-case`"),
+                format!(
+                    "unknown case `{other}`: write `PascalCase`, `camelCase`, `snake_case`, `SCREAMING_SNAKE_CASE` or `kebab-case`"
+                ),
             )),
         }
     }
@@ -35,9 +37,10 @@ impl Case {
             Self::ScreamingSnake => name.to_uppercase(),
             Self::Kebab => name.replace('_', "-"),
             Self::Pascal => words.map(capitalized).collect(),
-            Self::Camel => {
-                words.enumerate().map(|(index, word)| if index == 0 { word.to_owned() } else { capitalized(word) }).collect()
-            }
+            Self::Camel => words
+                .enumerate()
+                .map(|(index, word)| if index == 0 { word.to_owned() } else { capitalized(word) })
+                .collect(),
         }
     }
 }

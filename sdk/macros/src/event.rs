@@ -30,8 +30,15 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     for field in &record.fields {
         let (field, is_time) = event_field(field, case)?;
         match is_time {
-            Some(span) if time.is_some() => return Err(Error::new(span, "an event happens once: another field has `time` already")),
-            Some(span) if topic.is_none() => return Err(Error::new(span, "`time` belongs to the event of a topic; add `#[event(topic = \"..\")]` to the struct")),
+            Some(span) if time.is_some() => {
+                return Err(Error::new(span, "an event happens once: another field has `time` already"));
+            }
+            Some(span) if topic.is_none() => {
+                return Err(Error::new(
+                    span,
+                    "`time` belongs to the event of a topic; add `#[event(topic = \"..\")]` to the struct",
+                ));
+            }
             Some(_) => time = Some(field.field.name()),
             None => {}
         }
@@ -41,7 +48,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let event = topic.map(|topic| {
         let (ident, name, description) = (record.ident, record.ident.to_string(), &record.description);
         let (life, arguments) = lifetimes(&record);
-        let time = time.map_or_else(|| quote!(::core::option::Option::None), |time| quote!(::core::option::Option::Some(#time)));
+        let time = time
+            .map_or_else(|| quote!(::core::option::Option::None), |time| quote!(::core::option::Option::Some(#time)));
         quote! {
             #[automatically_derived]
             impl<#life> ::lakeward_sdk::Event<#life> for #ident #arguments {
@@ -67,7 +75,10 @@ fn event_field<'a>(field: &'a RecordField<'a>, case: Case) -> Result<(EventField
     if let Type::Reference(reference) = field.value
         && reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static")
     {
-        return Err(Error::new(reference.span(), "an event borrows from its chunk: give the struct a lifetime, `struct Name<'a>`, and use `&'a`"));
+        return Err(Error::new(
+            reference.span(),
+            "an event borrows from its chunk: give the struct a lifetime, `struct Name<'a>`, and use `&'a`",
+        ));
     }
     let mut found = EventField { field, source: case.apply(&field.name()), format: None };
     let mut time = None;
@@ -83,7 +94,10 @@ fn event_field<'a>(field: &'a RecordField<'a>, case: Case) -> Result<(EventField
         }
         if let Some(span) = settings.flag("time")? {
             if types::value_name(field.value).as_deref() != Some("Timestamp") || types::is_option(field.value) {
-                return Err(Error::new(field.value.span(), "the field with `time` is a `Timestamp`, which every event has"));
+                return Err(Error::new(
+                    field.value.span(),
+                    "the field with `time` is a `Timestamp`, which every event has",
+                ));
             }
             time = Some(span);
         }

@@ -36,12 +36,18 @@ struct Role<'a> {
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let record = Record::new(input, "Gold")?;
     if let Some(lifetime) = record.lifetime {
-        return Err(Error::new(lifetime.span(), "a gold product is declared, not built: use `String` instead of `&str`"));
+        return Err(Error::new(
+            lifetime.span(),
+            "a gold product is declared, not built: use `String` instead of `&str`",
+        ));
     }
     let aggregate = Aggregate::read(&record)?;
     let roles = record.fields.iter().map(Role::read).collect::<Result<Vec<_>>>()?;
     if roles.iter().all(|role| role.function.is_none()) {
-        return Err(Error::new(record.ident.span(), "a gold product measures something: add a field with `#[count]` or `#[sum(column)]`"));
+        return Err(Error::new(
+            record.ident.span(),
+            "a gold product measures something: add a field with `#[count]` or `#[sum(column)]`",
+        ));
     }
     let (ident, description) = (record.ident, &record.description);
     let Aggregate { from, time, width_ms, lateness_ms, name, partition_by } = &aggregate;
@@ -86,11 +92,16 @@ impl Aggregate {
             return Err(Error::new(second.span, "write one `#[gold(..)]`"));
         }
         let span = settings.span;
-        let time = settings.path("time")?.ok_or_else(|| missing("`time`, the timestamp that places a row in its window", span))?;
+        let time = settings
+            .path("time")?
+            .ok_or_else(|| missing("`time`, the timestamp that places a row in its window", span))?;
         let window = settings.text("window")?.ok_or_else(|| missing("`window`", span))?;
         Ok(Self {
             from: settings.path("from")?.ok_or_else(|| missing("`from`, the product it aggregates", span))?.clone(),
-            time: time.get_ident().cloned().ok_or_else(|| Error::new(time.span(), "`time` is a field of the product, such as `sold_at`"))?,
+            time: time
+                .get_ident()
+                .cloned()
+                .ok_or_else(|| Error::new(time.span(), "`time` is a field of the product, such as `sold_at`"))?,
             width_ms: tumbling_ms(window)?,
             lateness_ms: settings.text("lateness")?.map_or(Ok(0), duration_ms)?,
             name: settings.text("name")?.map_or_else(|| Ok(snake(&record.ident.to_string())), identifier)?,
@@ -100,7 +111,12 @@ impl Aggregate {
                     "day" => quote!(Day),
                     "month" => quote!(Month),
                     "year" => quote!(Year),
-                    other => return Err(Error::new(text.span(), format!("unknown part `{other}`: write `day`, `month` or `year`"))),
+                    other => {
+                        return Err(Error::new(
+                            text.span(),
+                            format!("unknown part `{other}`: write `day`, `month` or `year`"),
+                        ));
+                    }
                 },
             },
         })
@@ -115,7 +131,9 @@ impl<'a> Role<'a> {
             let role = match name.as_str() {
                 "key" => Self { field, function: None, column: Some(key_column(attribute, field)?) },
                 "count" => {
-                    attribute.meta.require_path_only().map_err(|_| Error::new(attribute.span(), "`#[count]` counts rows: write it without a column"))?;
+                    attribute.meta.require_path_only().map_err(|_| {
+                        Error::new(attribute.span(), "`#[count]` counts rows: write it without a column")
+                    })?;
                     Self { field, function: Some(quote!(Count)), column: None }
                 }
                 "sum" => Self { field, function: Some(quote!(Sum)), column: Some(column(attribute, &name)?) },
@@ -129,7 +147,10 @@ impl<'a> Role<'a> {
                 _ => continue,
             };
             if found.replace(role).is_some() {
-                return Err(Error::new(attribute.span(), "a field is one thing: another attribute says what it is already"));
+                return Err(Error::new(
+                    attribute.span(),
+                    "a field is one thing: another attribute says what it is already",
+                ));
             }
         }
         found.ok_or_else(|| Error::new(field.ident.span(), format!("say what `{}` is: {FIELDS}", field.ident)))
@@ -146,7 +167,8 @@ impl<'a> Role<'a> {
     }
 
     fn measure(&self) -> TokenStream {
-        let (name, description, value, function) = (self.field.name(), &self.field.description, self.field.value, &self.function);
+        let (name, description, value, function) =
+            (self.field.name(), &self.field.description, self.field.value, &self.function);
         let column = match self.column.as_ref().map(|column| column.unraw().to_string()) {
             Some(column) => quote!(::core::option::Option::Some(column(#column))),
             None => quote!(::core::option::Option::None),
@@ -170,11 +192,18 @@ fn key_column(attribute: &Attribute, field: &RecordField<'_>) -> Result<Ident> {
 }
 
 fn column(attribute: &Attribute, name: &str) -> Result<Ident> {
-    attribute.parse_args().map_err(|_| Error::new(attribute.span(), format!("name one column of the product: `#[{name}(column)]`")))
+    attribute
+        .parse_args()
+        .map_err(|_| Error::new(attribute.span(), format!("name one column of the product: `#[{name}(column)]`")))
 }
 
 fn distinct(attribute: &Attribute) -> Result<(Ident, TokenStream)> {
-    let form = || Error::new(attribute.span(), "write `#[distinct(column)]` for an exact count or `#[distinct(column, sketch)]` for an estimate");
+    let form = || {
+        Error::new(
+            attribute.span(),
+            "write `#[distinct(column)]` for an exact count or `#[distinct(column, sketch)]` for an estimate",
+        )
+    };
     let words = attribute.parse_args_with(Punctuated::<Ident, Token![,]>::parse_terminated).map_err(|_| form())?;
     match words.into_iter().collect::<Vec<_>>().as_slice() {
         [column] => Ok((column.clone(), quote!(Distinct))),

@@ -31,7 +31,9 @@ impl Parse for Declaration {
                 "transforms" => transforms = Some(paths(input)?),
                 "gold" => gold = paths(input)?,
                 other => {
-                    let message = format!("unknown setting `{other}`: `module!` knows `owner`, `name`, `description`, `transforms` and `gold`");
+                    let message = format!(
+                        "unknown setting `{other}`: `module!` knows `owner`, `name`, `description`, `transforms` and `gold`"
+                    );
                     return Err(Error::new(key.span(), message));
                 }
             }
@@ -44,7 +46,9 @@ impl Parse for Declaration {
             owner: owner.ok_or_else(|| missing("its `owner`, the domain"))?,
             name,
             description,
-            transforms: transforms.filter(|list: &Vec<Path>| !list.is_empty()).ok_or_else(|| missing("its `transforms`"))?,
+            transforms: transforms
+                .filter(|list: &Vec<Path>| !list.is_empty())
+                .ok_or_else(|| missing("its `transforms`"))?,
             gold,
         })
     }
@@ -60,9 +64,12 @@ impl Declaration {
     pub(crate) fn expand(&self) -> TokenStream {
         let Self { owner, .. } = self;
         let name = self.name.as_ref().map_or_else(|| quote!(::core::env!("CARGO_PKG_NAME")), |name| quote!(#name));
-        let description =
-            self.description.as_ref().map_or_else(|| quote!(::core::env!("CARGO_PKG_DESCRIPTION")), |text| quote!(#text));
-        let transforms = self.transforms.iter().map(|path| quote_spanned!(path.span()=> ::lakeward_sdk::glue::Entry::of::<#path>()));
+        let description = self
+            .description
+            .as_ref()
+            .map_or_else(|| quote!(::core::env!("CARGO_PKG_DESCRIPTION")), |text| quote!(#text));
+        let transforms =
+            self.transforms.iter().map(|path| quote_spanned!(path.span()=> ::lakeward_sdk::glue::Entry::of::<#path>()));
         let gold = self.gold.iter().map(|path| quote_spanned!(path.span()=> <#path as ::lakeward_sdk::Gold>::describe));
         let exports = exports();
         quote! {

@@ -100,7 +100,8 @@ fn product(record: &Record<'_>, fields: &[ProductField<'_>], table: &Table, rule
     let ident = record.ident;
     let generics = record.lifetime.map(|lifetime| quote!(<#lifetime>));
     let glue = quote!(::lakeward_sdk::glue);
-    let (name, layer, partition_by, description) = (&table.name, &table.layer, &table.partition_by, &record.description);
+    let (name, layer, partition_by, description) =
+        (&table.name, &table.layer, &table.partition_by, &record.description);
     let indices = (0..fields.len()).map(Index::from);
     let writes = fields.iter().map(|field| {
         let value = field.field.value;

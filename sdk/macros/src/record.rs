@@ -33,7 +33,12 @@ impl RecordField<'_> {
 impl<'a> Record<'a> {
     /// Reads the struct; `derive` is the derive's name.
     pub(crate) fn new(input: &'a DeriveInput, derive: &str) -> Result<Self> {
-        let refuse = |span| Err(Error::new(span, format!("`{derive}` is for structs with named fields: `struct Name {{ field: Type }}`")));
+        let refuse = |span| {
+            Err(Error::new(
+                span,
+                format!("`{derive}` is for structs with named fields: `struct Name {{ field: Type }}`"),
+            ))
+        };
         let Data::Struct(data) = &input.data else {
             return refuse(input.ident.span());
         };
@@ -70,11 +75,13 @@ fn lifetime<'a>(input: &'a DeriveInput, derive: &str) -> Result<Option<&'a Lifet
         match parameter {
             GenericParam::Lifetime(lifetime) if found.is_none() => found = Some(&lifetime.lifetime),
             GenericParam::Lifetime(lifetime) => {
-                let message = format!("`{derive}` borrows from one chunk: use one lifetime, `struct {}<'a>`", input.ident);
+                let message =
+                    format!("`{derive}` borrows from one chunk: use one lifetime, `struct {}<'a>`", input.ident);
                 return Err(Error::new(lifetime.span(), message));
             }
             other => {
-                let message = format!("`{derive}` needs to know its columns: a struct cannot have type or const parameters");
+                let message =
+                    format!("`{derive}` needs to know its columns: a struct cannot have type or const parameters");
                 return Err(Error::new(other.span(), message));
             }
         }

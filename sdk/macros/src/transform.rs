@@ -67,8 +67,13 @@ impl Head {
         input.parse::<Token![fn]>()?;
         let ident: Ident = input.parse()?;
         let generics: Generics = input.parse()?;
-        if let Some(parameter) = generics.params.iter().find(|parameter| !matches!(parameter, GenericParam::Lifetime(_))) {
-            return Err(Error::new(parameter.span(), format!("a transform reads one event type: it cannot be generic; write {FORM}")));
+        if let Some(parameter) =
+            generics.params.iter().find(|parameter| !matches!(parameter, GenericParam::Lifetime(_)))
+        {
+            return Err(Error::new(
+                parameter.span(),
+                format!("a transform reads one event type: it cannot be generic; write {FORM}"),
+            ));
         }
         let arguments;
         let parentheses = parenthesized!(arguments in input);
@@ -103,7 +108,9 @@ fn event_type(arguments: ParseStream<'_>) -> Result<Type> {
             }
             return Ok(event);
         } else if arguments.peek(Token![self]) {
-            return Err(arguments.error(format!("a transform has no state and so no `self`: make it a function, {FORM}")));
+            return Err(
+                arguments.error(format!("a transform has no state and so no `self`: make it a function, {FORM}"))
+            );
         } else {
             match arguments.parse()? {
                 TokenTree::Group(group) if group.delimiter() == Delimiter::None => {

@@ -43,7 +43,14 @@ mod tests {
 
     #[test]
     fn a_duration_is_a_number_and_a_unit() {
-        let cases = [("500ms", Some(500)), ("10m", Some(600_000)), ("1d", Some(86_400_000)), ("10", None), ("m", None), ("1 h", None)];
+        let cases = [
+            ("500ms", Some(500)),
+            ("10m", Some(600_000)),
+            ("1d", Some(86_400_000)),
+            ("10", None),
+            ("m", None),
+            ("1 h", None),
+        ];
         for (text, expected) in cases {
             assert_eq!(milliseconds(text), expected, "{text}");
         }

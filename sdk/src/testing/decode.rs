@@ -5,8 +5,6 @@ use lakeward_manifest::{Column, DataType};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
-const MICROS_A_DAY: i64 = 86_400_000_000;
-
 /// A value on its way into a column.
 #[derive(Debug)]
 pub(super) enum Cell {
@@ -62,9 +60,11 @@ fn scalar(column: &Column, json: &str) -> Option<Cell> {
         DataType::Uint64 => u64::try_from(integer(text)?).ok()?.to_le_bytes().to_vec(),
         DataType::Float32 => text.parse::<f32>().ok()?.to_le_bytes().to_vec(),
         DataType::Float64 => text.parse::<f64>().ok()?.to_le_bytes().to_vec(),
-        DataType::Decimal { precision, scale } => text::decimal(text.as_bytes(), *precision, *scale)?.to_le_bytes().to_vec(),
+        DataType::Decimal { precision, scale } => {
+            text::decimal(text.as_bytes(), *precision, *scale)?.to_le_bytes().to_vec()
+        }
         DataType::Date => date(column, text)?.to_le_bytes().to_vec(),
-        DataType::Timestamp => micros(column, text)?.to_le_bytes().to_vec(),
+        DataType::Timestamp => format(column).parse(text.as_bytes())?.to_le_bytes().to_vec(),
         DataType::Uuid => text::uuid(text.as_bytes())?.to_vec(),
         DataType::List(_) | DataType::Struct(_) => return None,
     };
@@ -78,11 +78,11 @@ fn integer(text: &str) -> Option<i128> {
 fn date(column: &Column, text: &str) -> Option<i32> {
     match column.format {
         None => text::date(text.as_bytes()),
-        Some(_) => i32::try_from(micros(column, text)?.div_euclid(MICROS_A_DAY)).ok(),
+        Some(_) => format(column).parse_date(text.as_bytes()),
     }
 }
 
-fn micros(column: &Column, text: &str) -> Option<i64> {
+fn format(column: &Column) -> TimestampFormat {
     let format = TimestampFormat::new(column.format.as_deref());
-    format.unwrap_or_else(|error| panic!("the format of {}: {error}", column.name)).parse(text.as_bytes())
+    format.unwrap_or_else(|error| panic!("the column {}: {error}", column.name))
 }

@@ -33,7 +33,8 @@ fn array(data_type: &DataType, cells: &[&Cell], encoded: &mut OwnedColumns) {
         }
         DataType::Struct(fields) => {
             for (index, field) in fields.iter().enumerate() {
-                let children = cells.iter().map(|cell| if let Cell::Struct(values) = cell { &values[index] } else { &Cell::Null });
+                let children =
+                    cells.iter().map(|cell| if let Cell::Struct(values) = cell { &values[index] } else { &Cell::Null });
                 array(&field.data_type, &children.collect::<Vec<_>>(), encoded);
             }
         }

@@ -46,7 +46,11 @@ impl Arrays {
                 let bits = self.buffer();
                 (0..length).map(|row| json!(bit(&bits, row))).collect()
             }
-            DataType::String => self.slices(length).into_iter().map(|text| json!(String::from_utf8(text).expect("text is UTF-8"))).collect(),
+            DataType::String => self
+                .slices(length)
+                .into_iter()
+                .map(|text| json!(String::from_utf8(text).expect("text is UTF-8")))
+                .collect(),
             DataType::Binary => self.slices(length).into_iter().map(|bytes| json!(base64(&bytes))).collect(),
             DataType::List(item) => {
                 let offsets = self.buffer();
@@ -113,7 +117,8 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for group in bytes.chunks(3) {
-        let number = (0..3).fold(0_u32, |number, index| number << 8 | u32::from(group.get(index).copied().unwrap_or(0)));
+        let number =
+            (0..3).fold(0_u32, |number, index| number << 8 | u32::from(group.get(index).copied().unwrap_or(0)));
         for index in 0..4 {
             let digit = ALPHABET[(number >> (18 - 6 * index) & 63) as usize];
             text.push(if index <= group.len() { char::from(digit) } else { '=' });
@@ -128,7 +133,8 @@ mod tests {
 
     #[test]
     fn base64_follows_the_rfc_s_examples() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        let cases =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
         for (bytes, text) in cases {
             assert_eq!(base64(bytes.as_bytes()), text);
         }

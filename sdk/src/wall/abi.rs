@@ -87,9 +87,11 @@ pub unsafe fn process(module: &Module, input: u32, rows: u32, nodes: List, buffe
     let events = Columns { rows: rows as usize, nodes, buffers: &buffers };
     let answer = match module.process(input as usize, events) {
         Ok(outcome) => lower(module, outcome),
-        Err(message) => {
-            RawAnswer { case: 1, outputs_or_message: List::of(message.into_bytes()), rejects: List::of::<u8>(Vec::new()) }
-        }
+        Err(message) => RawAnswer {
+            case: 1,
+            outputs_or_message: List::of(message.into_bytes()),
+            rejects: List::of::<u8>(Vec::new()),
+        },
     };
     Box::leak(Box::new(answer))
 }

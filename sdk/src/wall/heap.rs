@@ -77,9 +77,7 @@ impl State {
 fn reserve(end: usize) -> bool {
     let pages = memory_size::<0>();
     let needed = end.div_ceil(PAGE).saturating_sub(pages);
-    needed == 0
-        || memory_grow::<0>(needed.max(pages / 4)) != usize::MAX
-        || memory_grow::<0>(needed) != usize::MAX
+    needed == 0 || memory_grow::<0>(needed.max(pages / 4)) != usize::MAX || memory_grow::<0>(needed) != usize::MAX
 }
 
 // SAFETY: blocks are disjoint, aligned and as large as asked: fresh ones by `fresh`, reused ones because a block returns only to the

@@ -178,14 +178,20 @@ mod tests {
         );
         let [york, hull] = report.rows("stops") else { panic!("two stops") };
         assert_eq!((&york["delay_seconds"], &york["late"], &york["city"]), (&json!(1200), &json!(1), &json!("York")));
-        assert_eq!((&hull["delay_seconds"], &hull["late"], &hull["driver"]), (&json!(null), &json!(null), &json!("Ada Cole")));
+        assert_eq!(
+            (&hull["delay_seconds"], &hull["late"], &hull["driver"]),
+            (&json!(null), &json!(null), &json!("Ada Cole"))
+        );
     }
 
     #[test]
     fn a_tour_that_ends_before_it_starts_is_rejected() {
         let text = TOUR.replace(r#""finishedAt":null"#, r#""finishedAt":"2024-05-02T05:00:00Z""#);
         let report = testing::run(&MODULE, "deliveries", &one_line(&text));
-        assert_eq!(report.rejects(), [(1, "finished at 2024-05-02T05:00:00Z, before it started at 2024-05-02T06:00:00Z")]);
+        assert_eq!(
+            report.rejects(),
+            [(1, "finished at 2024-05-02T05:00:00Z, before it started at 2024-05-02T06:00:00Z")]
+        );
         assert!(report.rows("stops").is_empty() && report.rows("deliveries").is_empty());
     }
 

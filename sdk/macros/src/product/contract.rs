@@ -36,7 +36,10 @@ impl Table {
                 table.name = identifier(name)?;
             }
             if let Some(layer) = settings.text("layer")?.filter(|layer| layer.value() != "silver") {
-                return Err(Error::new(layer.span(), "a transform writes `silver` products; gold comes from `#[derive(Gold)]`"));
+                return Err(Error::new(
+                    layer.span(),
+                    "a transform writes `silver` products; gold comes from `#[derive(Gold)]`",
+                ));
             }
             if let Some(text) = settings.text("partition_by")? {
                 table.partition_by = partition_by(text, columns)?;
@@ -54,7 +57,10 @@ pub(crate) fn identifier(text: &LitStr) -> Result<String> {
     if starts_well && letters.all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'_') {
         return Ok(name);
     }
-    Err(Error::new(text.span(), format!("`{name}` stands in paths and URLs: write it in lower case with `_`, as in `sales_by_country`")))
+    Err(Error::new(
+        text.span(),
+        format!("`{name}` stands in paths and URLs: write it in lower case with `_`, as in `sales_by_country`"),
+    ))
 }
 
 /// Reads `day(x)`, `month(x)`, `year(x)`, `x`, several separated by commas.
@@ -67,7 +73,10 @@ fn partition_by(text: &LitStr, columns: &[&str]) -> Result<Vec<TokenStream>> {
             Some(("month", column)) => (quote!(Month), column.trim()),
             Some(("year", column)) => (quote!(Year), column.trim()),
             Some((other, _)) => {
-                return Err(Error::new(text.span(), format!("unknown part `{other}`: write `day(x)`, `month(x)`, `year(x)` or `x`")));
+                return Err(Error::new(
+                    text.span(),
+                    format!("unknown part `{other}`: write `day(x)`, `month(x)`, `year(x)` or `x`"),
+                ));
             }
             None => (quote!(Value), part),
         };
@@ -96,8 +105,13 @@ impl Rule {
         let violation = settings.text("on_violation")?;
         let Some(expect) = settings.text("expect")? else {
             return match (violation, column.and(settings.text("name")?)) {
-                (Some(text), _) => Err(Error::new(text.span(), "`on_violation` needs the rule: `expect = \"value >= 0\"`")),
-                (None, Some(text)) => Err(Error::new(text.span(), "`name` names a rule: add `expect = \"value >= 0\"`, or write `rename` for the column")),
+                (Some(text), _) => {
+                    Err(Error::new(text.span(), "`on_violation` needs the rule: `expect = \"value >= 0\"`"))
+                }
+                (None, Some(text)) => Err(Error::new(
+                    text.span(),
+                    "`name` names a rule: add `expect = \"value >= 0\"`, or write `rename` for the column",
+                )),
                 (None, None) => Ok(None),
             };
         };
@@ -133,7 +147,10 @@ fn on_violation(text: Option<&LitStr>) -> Result<TokenStream> {
         "drop" => Ok(quote!(Drop)),
         "dead_letter" => Ok(quote!(DeadLetter)),
         "stop" => Ok(quote!(Stop)),
-        other => Err(Error::new(text.span(), format!("unknown violation `{other}`: write `warn`, `drop`, `dead_letter` or `stop`"))),
+        other => Err(Error::new(
+            text.span(),
+            format!("unknown violation `{other}`: write `warn`, `drop`, `dead_letter` or `stop`"),
+        )),
     }
 }
 
@@ -162,7 +179,8 @@ pub(super) fn mask(text: &LitStr) -> Result<TokenStream> {
         "hash" => return Ok(quote!(#mask::Hash)),
         _ => {}
     }
-    let keep = value.strip_prefix("truncate(").and_then(|rest| rest.strip_suffix(')')).map(|keep| keep.trim().parse::<u32>());
+    let keep =
+        value.strip_prefix("truncate(").and_then(|rest| rest.strip_suffix(')')).map(|keep| keep.trim().parse::<u32>());
     match keep {
         Some(Ok(keep)) => Ok(quote!(#mask::Truncate { keep: #keep })),
         _ => Err(Error::new(text.span(), format!("unknown mask `{value}`: write `redact`, `hash` or `truncate(4)`"))),
