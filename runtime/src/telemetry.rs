@@ -29,14 +29,14 @@ pub enum Error {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends log lines to standard error; standard output belongs to results. `RUST_LOG` filters, `info` without it.
+/// Sends log lines to standard error; standard output belongs to results. `RUST_LOG` filters, `level` without it.
 ///
 /// # Errors
 /// When `RUST_LOG` is not a filter, or on a second call.
-pub fn init(format: Format) -> Result<(), Error> {
+pub fn init(format: Format, level: tracing::Level) -> Result<(), Error> {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(text)?,
-        _ => EnvFilter::new("info"),
+        _ => EnvFilter::new(level.as_str()),
     };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,7 +1,8 @@
 //! Why a command fails, how that is told, and with which exit code.
 
-use super::{EXIT_USAGE, build, new};
+use super::{EXIT_USAGE, build, demo, new};
 use crate::transform::ReadError;
+use crate::{config, pipeline, telemetry};
 use std::fmt::Write as _;
 
 /// Why a command fails.
@@ -17,11 +18,31 @@ pub enum Error {
     /// `lakeward new` fails.
     #[error(transparent)]
     New(#[from] new::Error),
-    /// The command is not in this build.
-    #[error("this build has no `lakeward {command}`")]
-    Unavailable {
-        /// The command.
-        command: &'static str,
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The pipeline cannot start or had to stop.
+    #[error(transparent)]
+    Pipeline(#[from] pipeline::Error),
+    /// The log cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
+    /// The embedded broker cannot be started.
+    #[error(transparent)]
+    Broker(#[from] demo::Error),
+    /// The modules that the demo runs are not there.
+    #[error("the modules that the demo builds are not at {}: run it from the checkout", folder.display())]
+    Modules {
+        /// Where they should be.
+        folder: std::path::PathBuf,
+        /// What the file system says.
+        source: std::io::Error,
+    },
+    /// The threads that wait cannot be started.
+    #[error("the runtime cannot be started")]
+    Runtime {
+        /// The cause.
+        source: std::io::Error,
     },
 }
 
@@ -31,7 +52,13 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         let usage = match self {
             Self::Build(error) => error.is_usage(),
-            Self::Inspect(_) | Self::Unavailable { .. } => false,
+            Self::Pipeline(error) => error.is_configuration(),
+            Self::Config(_) => true,
+            Self::Inspect(_)
+            | Self::Telemetry(_)
+            | Self::Broker(_)
+            | Self::Modules { .. }
+            | Self::Runtime { .. } => false,
             Self::New(error) => error.is_usage(),
         };
         if usage { EXIT_USAGE } else { 1 }

@@ -5,6 +5,7 @@ pub mod demo;
 mod error;
 pub mod inspect;
 pub mod new;
+pub mod run;
 mod table;
 
 pub use error::{Error, chain};
@@ -126,7 +127,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    match run(&cli.command) {
+    match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("{}", chain(&error));
@@ -135,11 +136,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> Result<(), Error> {
+fn dispatch(command: &Command) -> Result<(), Error> {
     match command {
-        Command::Demo(_) => Err(Error::Unavailable { command: "demo" }),
-        Command::Run(_) => Err(Error::Unavailable { command: "run" }),
-        Command::Check(_) => Err(Error::Unavailable { command: "check" }),
+        Command::Demo(args) => demo::demo(args),
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => run::check(args),
         Command::New(args) => {
             let created = new::create(Path::new("."), &args.name, args.sdk.as_deref())?;
             print!("{created}");

@@ -29,6 +29,7 @@ use plan::Plan;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 /// Builds the module crate in a folder and says where the component is.
 pub type Build<'a> = &'a dyn Fn(&Path) -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>>;
@@ -40,6 +41,8 @@ pub struct Pipeline {
     clock: Clock,
     site: Arc<Site>,
     workers: usize,
+    /// Records that are not processed yet; -1 while that is not known.
+    lag: Arc<AtomicI64>,
 }
 
 impl Pipeline {
@@ -55,7 +58,7 @@ impl Pipeline {
         check_topics(&config, &plan)?;
         let status = Status::starting(config.pipeline.clone(), Time(clock.now_ms()));
         let site = Arc::new(Site::new(status, Arc::new(Metrics::new())));
-        Ok(Self { config: Arc::new(config), plan, clock, site, workers })
+        Ok(Self { config: Arc::new(config), plan, clock, site, workers, lag: Arc::new(AtomicI64::new(-1)) })
     }
 
     /// What the HTTP side shows.
@@ -64,10 +67,10 @@ impl Pipeline {
         &self.site
     }
 
-    /// The configuration.
+    /// The number of records that are not processed yet, as it changes; -1 while it is not known.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn lag(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.lag)
     }
 
     /// What was found, for a person: modules, topics and products, a line each.

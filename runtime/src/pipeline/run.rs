@@ -258,6 +258,7 @@ impl Pipeline {
             if threads.is_reader_gone() {
                 return Ok(End::Done);
             }
+            self.lag.store(committer.progress.lag(), Ordering::Relaxed);
             let now = clock::instant();
             if looked.is_none_or(|at| now.duration_since(at) >= LOOK_EVERY) {
                 looked = Some(now);
