@@ -101,7 +101,7 @@ impl Pipeline {
                         Remedy::Restart => tracing::warn!(error = %text, "starting over from the tables"),
                         Remedy::Retry => {
                             tracing::warn!(error = %text, "trying again");
-                            self.state(State::WaitingForBroker(text.clone()));
+                            self.state(State::Waiting(text.clone()));
                         }
                     }
                     self.site.set_readiness(Readiness::NotReady(text));

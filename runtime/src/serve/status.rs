@@ -67,8 +67,8 @@ pub enum State {
     Starting,
     /// Reading, committing, answering.
     Running,
-    /// Kafka does not answer; why.
-    WaitingForBroker(String),
+    /// Kafka, a topic or the lake is not there; why.
+    Waiting(String),
     /// Committing what was read, before it ends.
     Draining,
     /// Ended; why.
@@ -80,7 +80,7 @@ impl fmt::Display for State {
         match self {
             Self::Starting => f.write_str("starting"),
             Self::Running => f.write_str("running"),
-            Self::WaitingForBroker(why) => write!(f, "waiting for broker: {why}"),
+            Self::Waiting(why) => write!(f, "waiting: {why}"),
             Self::Draining => f.write_str("draining"),
             Self::Stopped(why) => write!(f, "stopped: {why}"),
         }

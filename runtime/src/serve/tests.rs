@@ -289,7 +289,7 @@ async fn the_status_is_told_in_the_words_of_the_design() {
     let fixture = Fixture::new();
     fixture.site.update_status(|status| {
         status.version = "0.0.0".to_owned();
-        status.state = State::WaitingForBroker("connection refused".to_owned());
+        status.state = State::Waiting("connection refused".to_owned());
         status.topics = vec![status::Topic {
             topic: "orders".to_owned(),
             partitions: vec![status::Partition {

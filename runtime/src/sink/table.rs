@@ -8,7 +8,8 @@ use super::writer::DataFile;
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use deltalake::{DeltaTable, DeltaTableError};
+use deltalake::DeltaTable;
+use futures::StreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -80,14 +81,10 @@ impl Table {
             url: lake.table_url(&spec.path),
             spec: spec.clone(),
         };
-        match delta.load().await {
-            Ok(()) => {}
-            Err(DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_)) => {
-                table.create().await?;
-                delta.load().await.map_err(log_error)?;
-            }
-            Err(source) => return Err(log_error(source)),
+        if !table.exists().await? {
+            table.create().await?;
         }
+        delta.load().await.map_err(log_error)?;
         table.adopt(&delta)?;
         table.recent_offsets().await?;
         Ok(table)
@@ -157,6 +154,12 @@ impl Table {
         let error = |source| Error::Decode { table: self.spec.path.clone(), file: file.to_owned(), source };
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build()).map_err(error)?;
         reader.collect::<Result<_, _>>().map_err(|source| error(source.into()))
+    }
+
+    async fn exists(&self) -> Result<bool, Error> {
+        let log = Path::from("_delta_log");
+        let first = self.store.store.list(Some(&log)).next().await;
+        Ok(first.transpose().map_err(Error::Store)?.is_some())
     }
 
     /// A task that writes a checkpoint of the log, so that opening the table needs not read every commit. It blocks its thread.

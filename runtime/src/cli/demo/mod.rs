@@ -65,6 +65,7 @@ async fn play(
     let (stop_in, stop) = watch::channel(false);
     tokio::spawn(run::stop_on_signal(asked_in));
     let quiet = Arc::new(AtomicBool::new(false));
+    let quiet_too = Arc::clone(&quiet);
     let publishing = {
         let (quiet, lag) = (Arc::clone(&quiet), pipeline.lag());
         let mut generator = Generator::new(u64::from(seed), u64::from(seed) * 1_000_000);
@@ -101,9 +102,12 @@ async fn play(
         })
     };
     let running = Arc::clone(pipeline);
-    let summary =
-        run::with_http(pipeline, Some(args.listen), async move { running.run(Options::default(), stop).await }).await?;
+    let ended = run::with_http(pipeline, Some(args.listen), async move { running.run(Options::default(), stop).await });
+    let ended = ended.await;
     showing.abort();
+    quiet_too.store(true, Ordering::Relaxed);
+    // An error is told at once; the publisher's thread ends by itself.
+    let summary = ended?;
     let published = director.await.ok().flatten();
     Ok((summary, published))
 }
