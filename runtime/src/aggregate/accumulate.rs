@@ -3,8 +3,8 @@
 //! Function and type are looked at once per chunk and measure; the loops inside allocate nothing per row (a new extreme of
 //! text excepted).
 
-use super::column::Values;
 use super::column::Value;
+use super::column::Values;
 use super::distinct;
 use super::partial::{Partial, compare_floats};
 use arrow_array::Array;

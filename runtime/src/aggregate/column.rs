@@ -45,9 +45,9 @@ impl<'a> Values<'a> {
                 Self::Ints(array.as_primitive::<TimestampMicrosecondType>().values().as_ref().into())
             }
             ArrowType::Decimal128(..) => Self::Decimals(array.as_primitive::<Decimal128Type>().values()),
-            ArrowType::Float32 => {
-                Self::Floats(array.as_primitive::<Float32Type>().values().iter().map(|value| f64::from(*value)).collect())
-            }
+            ArrowType::Float32 => Self::Floats(
+                array.as_primitive::<Float32Type>().values().iter().map(|value| f64::from(*value)).collect(),
+            ),
             ArrowType::Float64 => Self::Floats(array.as_primitive::<Float64Type>().values().as_ref().into()),
             ArrowType::Utf8 => Self::Bytes(array.as_string::<i32>().clone().into()),
             ArrowType::Binary => Self::Bytes(array.as_binary::<i32>().clone()),
@@ -69,7 +69,9 @@ impl<'a> Values<'a> {
 /// Makes a column of values. A value that is not of the type, or does not fit it, becomes null.
 pub(super) fn array_of<'a>(data_type: &ArrowType, values: impl Iterator<Item = &'a Value>) -> ArrayRef {
     match data_type {
-        ArrowType::Boolean => Arc::new(values.map(|value| int(value).map(|value| value != 0)).collect::<BooleanArray>()),
+        ArrowType::Boolean => {
+            Arc::new(values.map(|value| int(value).map(|value| value != 0)).collect::<BooleanArray>())
+        }
         ArrowType::Int8 => Arc::new(ints::<Int8Type>(values)),
         ArrowType::Int16 => Arc::new(ints::<Int16Type>(values)),
         ArrowType::Int32 => Arc::new(ints::<Int32Type>(values)),
@@ -83,9 +85,9 @@ pub(super) fn array_of<'a>(data_type: &ArrowType, values: impl Iterator<Item = &
             Arc::new(decimals.collect::<PrimitiveArray<Decimal128Type>>().with_data_type(data_type.clone()))
         }
         // A float32 column only meets values that came out of a float32 column, so nothing is rounded.
-        ArrowType::Float32 => {
-            Arc::new(values.map(|value| float(value).map(|value| value as f32)).collect::<PrimitiveArray<Float32Type>>())
-        }
+        ArrowType::Float32 => Arc::new(
+            values.map(|value| float(value).map(|value| value as f32)).collect::<PrimitiveArray<Float32Type>>(),
+        ),
         ArrowType::Float64 => Arc::new(values.map(float).collect::<PrimitiveArray<Float64Type>>()),
         ArrowType::Utf8 => {
             let texts = values.map(|value| bytes(value).and_then(|bytes| std::str::from_utf8(bytes).ok()));
@@ -95,9 +97,7 @@ pub(super) fn array_of<'a>(data_type: &ArrowType, values: impl Iterator<Item = &
     }
 }
 
-fn ints<'a, T: ArrowPrimitiveType<Native: TryFrom<i64>>>(
-    values: impl Iterator<Item = &'a Value>,
-) -> PrimitiveArray<T> {
+fn ints<'a, T: ArrowPrimitiveType<Native: TryFrom<i64>>>(values: impl Iterator<Item = &'a Value>) -> PrimitiveArray<T> {
     values.map(|value| int(value).and_then(|value| T::Native::try_from(value).ok())).collect()
 }
 

@@ -119,7 +119,7 @@ fn writable_run(runs: &mut Vec<Arc<HashSet<u128>>>) -> &mut HashSet<u128> {
 /// It is stored, so it must never change. At 10^9 values of a group, two share a hash with a chance below 10^-20.
 #[inline]
 pub(super) fn of_bytes(bytes: &[u8]) -> u128 {
-    SipHasher13::new().hash(bytes).as_u128()
+    u128::from_le_bytes(SipHasher13::new().hash(bytes).as_bytes())
 }
 
 /// The value that stands for an integer, date or timestamp.
@@ -195,9 +195,10 @@ mod tests {
         assert_eq!(both.to_bytes(), right.to_bytes());
     }
 
+    // The figures come from an implementation of SipHash-1-3-128 of its own, not from this one.
     #[test]
     fn the_hash_of_a_text_never_changes() {
-        insta::assert_snapshot!(format!("{:032x} {:032x}", of_bytes(b""), of_bytes(b"17850")), @"");
+        insta::assert_snapshot!(format!("{:032x} {:032x}", of_bytes(b""), of_bytes(b"17850")), @"b91c5ed031fb33032134935d61d9b40d ed26aa77966d85bbe89163fc8bbf7109");
     }
 
     #[test]

@@ -62,9 +62,8 @@ impl Groups {
         let group = u32::try_from(keys.len()).expect("memory ends before 2^32 groups");
         starts_us.push(start_us);
         keys.push(key.into());
-        index.insert_unique(hash, group, |group| {
-            hasher.hash_one((starts_us[*group as usize], &*keys[*group as usize]))
-        });
+        index
+            .insert_unique(hash, group, |group| hasher.hash_one((starts_us[*group as usize], &*keys[*group as usize])));
         self.partials.extend(plan.measures.iter().map(super::measure::Measure::empty));
         self.snapshots.push(None);
         self.live.flags.push(false);
@@ -106,10 +105,6 @@ impl Groups {
         let stride = self.partials.len() / self.keys.len();
         let partials = &self.partials[group * stride..(group + 1) * stride];
         let partials = self.snapshots[group].get_or_insert_with(|| partials.into());
-        Group {
-            start_us: self.starts_us[group],
-            key: Arc::clone(&self.keys[group]),
-            partials: Arc::clone(partials),
-        }
+        Group { start_us: self.starts_us[group], key: Arc::clone(&self.keys[group]), partials: Arc::clone(partials) }
     }
 }

@@ -123,10 +123,12 @@ impl Measure {
 
 /// The column of a product and its index.
 pub(super) fn find<'a>(product: &'a manifest::Product, name: &str) -> Result<(usize, &'a Column), Error> {
-    product.columns.iter().enumerate().find(|(_, column)| column.name == name).ok_or_else(|| Error::UnknownColumn {
-        product: product.name.clone(),
-        column: name.to_owned(),
-    })
+    product
+        .columns
+        .iter()
+        .enumerate()
+        .find(|(_, column)| column.name == name)
+        .ok_or_else(|| Error::UnknownColumn { product: product.name.clone(), column: name.to_owned() })
 }
 
 /// The digits after the point of an exact number.

@@ -40,7 +40,13 @@ impl Partial {
             }
             (Self::FloatSum { total, count }, Self::FloatSum { total: other, count: others }) => {
                 // A sum starts at its first values, not at zero, so that -0.0 stays what one partition says it is.
-                *total = if *count == 0 { *other } else if *others == 0 { *total } else { *total + other };
+                *total = if *count == 0 {
+                    *other
+                } else if *others == 0 {
+                    *total
+                } else {
+                    *total + other
+                };
                 *count += others;
             }
             (Self::Min(own), Self::Min(other)) if replaces(own, other, Ordering::Less) => own.clone_from(other),
@@ -69,7 +75,9 @@ fn replaces(own: &Value, other: &Value, wanted: Ordering) -> bool {
 /// The order of floats in `min` and `max`: -0.0 below 0.0, and NaN, of whatever sign, above everything.
 #[inline]
 pub(super) fn compare_floats(left: f64, right: f64) -> Ordering {
-    left.is_nan().cmp(&right.is_nan()).then_with(|| if left.is_nan() { Ordering::Equal } else { left.total_cmp(&right) })
+    left.is_nan()
+        .cmp(&right.is_nan())
+        .then_with(|| if left.is_nan() { Ordering::Equal } else { left.total_cmp(&right) })
 }
 
 /// An empty sketch.

@@ -87,7 +87,8 @@ pub(super) struct Picked {
 
 impl<'a> Selection<'a> {
     pub(super) fn new(plan: &Plan, query: &'a Query) -> Result<Self, QueryError> {
-        let mut filters = query.keys.iter().map(|(name, value)| filter(plan, name, value)).collect::<Result<Vec<_>, _>>()?;
+        let mut filters =
+            query.keys.iter().map(|(name, value)| filter(plan, name, value)).collect::<Result<Vec<_>, _>>()?;
         filters.sort_by_key(|(index, _)| *index);
         let every = filters.iter().map(|(index, _)| *index).eq(0..plan.keys.len());
         let key = every.then(|| match filters.as_slice() {
@@ -183,7 +184,8 @@ pub(super) fn batch(plan: &Plan, hits: &[Hit]) -> RecordBatch {
     let mut columns = plan.decode_keys(hits.iter().map(|hit| &*hit.key));
     let schema = plan.gold_schema();
     columns.extend((columns.len()..schema.fields().len()).map(|index| column(plan, hits, index)));
-    RecordBatch::try_new(schema, columns).expect("every column is built by its field, and only nullable ones have nulls")
+    RecordBatch::try_new(schema, columns)
+        .expect("every column is built by its field, and only nullable ones have nulls")
 }
 
 /// One column of the gold schema.

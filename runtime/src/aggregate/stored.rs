@@ -86,9 +86,10 @@ impl<'a> Stored<'a> {
     pub(super) fn of(plan: &Plan, partition: i32, rows: &'a RecordBatch) -> Result<Self, Error> {
         let (expected, found) = (plan.state_schema(), rows.schema());
         for (index, field) in expected.fields().iter().enumerate() {
-            let same = found.fields().get(index).is_some_and(|found| {
-                found.name() == field.name() && found.data_type() == field.data_type()
-            });
+            let same = found
+                .fields()
+                .get(index)
+                .is_some_and(|found| found.name() == field.name() && found.data_type() == field.data_type());
             if !same || (!field.is_nullable() && rows.column(index).null_count() > 0) {
                 return Err(Error::StateSchema { column: field.name().clone() });
             }
@@ -128,9 +129,7 @@ impl<'a> Stored<'a> {
                         let sum = if let Value::Decimal(sum) = value { Some(sum) } else { None };
                         Partial::Sum { total: Total::stored(sum), count: int(&next()) }
                     }
-                    (Partial::FloatSum { .. }, Value::Float(total)) => {
-                        Partial::FloatSum { total, count: int(&next()) }
-                    }
+                    (Partial::FloatSum { .. }, Value::Float(total)) => Partial::FloatSum { total, count: int(&next()) },
                     (Partial::Min(_), value) => Partial::Min(value),
                     (Partial::Max(_), value) => Partial::Max(value),
                     (Partial::Distinct(_), Value::Bytes(bytes)) => {

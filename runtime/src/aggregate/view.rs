@@ -75,7 +75,8 @@ impl View {
         committed.micro_batch = micro_batch;
         drop(committed);
         write(&self.live).micro_batch = micro_batch;
-        let starts: BTreeSet<_> = changes.iter().flat_map(|changes| &changes.groups).map(|group| group.start_us).collect();
+        let starts: BTreeSet<_> =
+            changes.iter().flat_map(|changes| &changes.groups).map(|group| group.start_us).collect();
         write(&self.marks).touched.extend(starts.into_iter().map(|start_us| window::part(start_us, by)));
     }
 
@@ -186,7 +187,9 @@ impl Group {
                 })
             };
             let measures = plan.measures.iter().enumerate();
-            measures.map(|(index, measure)| merged(index).map_or(Value::Null, |merged| measure.finish(&merged))).collect()
+            measures
+                .map(|(index, measure)| merged(index).map_or(Value::Null, |merged| measure.finish(&merged)))
+                .collect()
         })
     }
 }

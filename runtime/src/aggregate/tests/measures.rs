@@ -87,7 +87,9 @@ fn a_sum_that_does_not_fit_is_null_and_never_wraps() {
 
 #[test]
 fn a_mean_is_exact_until_it_is_rounded() {
-    let mean = |declared: DataType, parts, expected: &str| check(Function::Average, DataType::Int64, declared, parts, expected);
+    let mean = |declared: DataType, parts, expected: &str| {
+        check(Function::Average, DataType::Int64, declared, parts, expected)
+    };
     mean(DataType::Float64, [ints(&[Some(1), None]), ints(&[Some(2)])], "1.5");
     mean(DataType::Float64, [ints(&[None]), ints(&[])], "null");
     mean(DataType::Float64, [ints(&[Some(i64::MAX)]), ints(&[Some(i64::MAX)])], "9.223372036854776e18");
@@ -101,7 +103,8 @@ fn extremes_ignore_nulls_and_order_nan_above_everything() {
     int(Function::Min, [ints(&[Some(3), None]), ints(&[Some(-3)])], "-3");
     int(Function::Max, [ints(&[Some(3), None]), ints(&[Some(-3)])], "3");
     int(Function::Max, [ints(&[None]), ints(&[None])], "null");
-    let float = |function, parts, expected: &str| check(function, DataType::Float64, DataType::Float64, parts, expected);
+    let float =
+        |function, parts, expected: &str| check(function, DataType::Float64, DataType::Float64, parts, expected);
     float(Function::Min, [floats(&[f64::NAN, 0.0]), floats(&[-0.0])], "-0.0");
     float(Function::Max, [floats(&[-f64::NAN, f64::INFINITY]), floats(&[1.0])], "NaN");
     let text = |function, parts, expected: &str| check(function, DataType::String, DataType::String, parts, expected);

@@ -11,12 +11,8 @@ use super::{Answer, Plan, Query, View};
 use crate::columns::arrow_type;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{
-    Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
-use lakeward_manifest::{
-    Column, DataType, Function, Gold, Granularity, Key, Layer, Measure, Product, Window,
-};
+use arrow_array::{Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use lakeward_manifest::{Column, DataType, Function, Gold, Granularity, Key, Layer, Measure, Product, Window};
 use std::sync::Arc;
 
 const MINUTE_US: i64 = 60_000_000;

@@ -34,8 +34,15 @@ pub(super) fn expected(rows: &[(i32, Sale)]) -> RecordBatch {
         Arc::new(TimestampMicrosecondArray::from_iter_values(starts().map(|us| us + WIDTH_US)).with_data_type(time)),
         Arc::new(groups.values().map(|group| Some(each(group).count() as i64)).collect::<Int64Array>()),
         Arc::new(decimals(sums.iter().map(|sum| sum.map(|(sum, _)| sum)), schema.field(4).data_type())),
-        Arc::new(groups.values().map(|group| each(group).filter_map(|sale| sale.quantity).min()).collect::<Int64Array>()),
-        Arc::new(groups.values().map(|group| each(group).filter_map(|sale| sale.customer.as_deref()).max()).collect::<StringArray>()),
+        Arc::new(
+            groups.values().map(|group| each(group).filter_map(|sale| sale.quantity).min()).collect::<Int64Array>(),
+        ),
+        Arc::new(
+            groups
+                .values()
+                .map(|group| each(group).filter_map(|sale| sale.customer.as_deref()).max())
+                .collect::<StringArray>(),
+        ),
         Arc::new(decimals(sums.iter().map(|sum| sum.map(mean)), schema.field(7).data_type())),
         Arc::new(groups.values().map(ratio).map(Some).collect::<Float64Array>()),
         Arc::new(groups.values().map(|group| Some(customers(group))).collect::<Int64Array>()),
@@ -64,8 +71,10 @@ fn mean((sum, count): (i128, i128)) -> i128 {
 
 /// The mean of floats: added in row order within a partition, then in partition order.
 fn ratio(group: &Group) -> f64 {
-    let sums: Vec<f64> =
-        group.values().map(|rows| rows.iter().map(|sale| sale.ratio).reduce(|sum, ratio| sum + ratio).unwrap()).collect();
+    let sums: Vec<f64> = group
+        .values()
+        .map(|rows| rows.iter().map(|sale| sale.ratio).reduce(|sum, ratio| sum + ratio).unwrap())
+        .collect();
     sums.into_iter().reduce(|sum, other| sum + other).unwrap() / each(group).count() as f64
 }
 

@@ -19,9 +19,15 @@ fn a_gold_product_that_makes_no_sense_is_refused() {
     check(|gold, _| gold.from = "orders".into(), "the gold product aggregates orders, not sales");
     check(|gold, _| gold.time = "sold".into(), "product sales has no column sold");
     check(|gold, _| gold.time = "country".into(), "time column country must be a timestamp that is never null");
-    check(|_, product| product.columns[5].nullable = true, "time column sold_at must be a timestamp that is never null");
+    check(
+        |_, product| product.columns[5].nullable = true,
+        "time column sold_at must be a timestamp that is never null",
+    );
     check(|gold, _| gold.window = Window::Tumbling { width_ms: 0 }, "a window of 0 ms is not possible");
-    check(|gold, _| gold.partition_by = Granularity::Value, "a gold product is partitioned by day, month or year of its window");
+    check(
+        |gold, _| gold.partition_by = Granularity::Value,
+        "a gold product is partitioned by day, month or year of its window",
+    );
     check(|gold, _| gold.measures.clear(), "a gold product needs a measure");
     check(|gold, _| gold.keys[0].column = "land".into(), "product sales has no column land");
     check(|gold, _| gold.keys[0].column = "ratio".into(), "key country cannot be a float64");
@@ -47,12 +53,37 @@ fn a_measure_must_be_defined_and_its_type_hold_the_result() {
     bad(Function::Count, Some("total"), DataType::Int64, "measure m counts rows and so takes no column");
     bad(Function::Count, None, DataType::Int32, "measure m is declared int32, but must be uint64 or int64");
     bad(Function::Sum, Some("country"), DataType::Int64, "measure m: sum is not defined for string");
-    bad(Function::Sum, Some("total"), DataType::Int64, "measure m is declared int64, but must be decimal(18,2) or wider");
-    bad(Function::Sum, Some("total"), narrow, "measure m is declared decimal(17,2), but must be decimal(18,2) or wider");
-    bad(Function::Sum, Some("quantity"), DataType::Int32, "measure m is declared int32, but must be int64 or decimal(19,0) or wider");
-    bad(Function::Sum, Some("quantity"), DataType::Uint64, "measure m is declared uint64, but must be int64 or decimal(19,0) or wider");
+    bad(
+        Function::Sum,
+        Some("total"),
+        DataType::Int64,
+        "measure m is declared int64, but must be decimal(18,2) or wider",
+    );
+    bad(
+        Function::Sum,
+        Some("total"),
+        narrow,
+        "measure m is declared decimal(17,2), but must be decimal(18,2) or wider",
+    );
+    bad(
+        Function::Sum,
+        Some("quantity"),
+        DataType::Int32,
+        "measure m is declared int32, but must be int64 or decimal(19,0) or wider",
+    );
+    bad(
+        Function::Sum,
+        Some("quantity"),
+        DataType::Uint64,
+        "measure m is declared uint64, but must be int64 or decimal(19,0) or wider",
+    );
     bad(Function::Sum, Some("ratio"), MONEY, "measure m is declared decimal(18,2), but must be float64");
-    bad(Function::Average, Some("total"), DataType::Int64, "measure m is declared int64, but must be float64 or a decimal");
+    bad(
+        Function::Average,
+        Some("total"),
+        DataType::Int64,
+        "measure m is declared int64, but must be float64 or a decimal",
+    );
     bad(Function::Min, Some("total"), DataType::Float64, "measure m is declared float64, but must be decimal(18,2)");
     bad(Function::Distinct, Some("total"), MONEY, "measure m is declared decimal(18,2), but must be uint64 or int64");
 }
@@ -67,6 +98,35 @@ fn the_tables_hold_keys_windows_and_measures() {
         };
         schema.fields().iter().map(field).collect::<Vec<_>>().join("\n")
     };
-    insta::assert_snapshot!(fields(plan.gold_schema()), @r#""#);
-    insta::assert_snapshot!(fields(plan.state_schema()), @r#""#);
+    insta::assert_snapshot!(fields(plan.gold_schema()), @r#"
+    country Utf8?
+    window_start Timestamp(µs, "UTC")
+    window_end Timestamp(µs, "UTC")
+    lines Int64
+    revenue Decimal128(18, 2)?
+    least Int64?
+    last Utf8?
+    mean Decimal128(20, 4)?
+    ratio Float64?
+    customers Int64
+    about Int64
+    "#);
+    insta::assert_snapshot!(fields(plan.state_schema()), @r#"
+    partition Int32
+    micro_batch Int64
+    watermark Timestamp(µs, "UTC")
+    window_start Timestamp(µs, "UTC")
+    country Utf8?
+    lines Int64
+    revenue_sum Decimal128(38, 2)?
+    revenue_count Int64
+    least Int64?
+    last Utf8?
+    mean_sum Decimal128(38, 2)?
+    mean_count Int64
+    ratio_sum Float64
+    ratio_count Int64
+    customers Binary
+    about Binary
+    "#);
 }

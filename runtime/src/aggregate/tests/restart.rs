@@ -65,7 +65,9 @@ impl Pipeline {
         }
         self.micro_batch += 1;
         let next_offset = self.next_offset;
-        let take = |state: &mut PartitionState| if whole { state.take_all(next_offset) } else { state.take_commit(next_offset) };
+        let take = |state: &mut PartitionState| {
+            if whole { state.take_all(next_offset) } else { state.take_commit(next_offset) }
+        };
         let changes: Vec<_> = self.states.iter_mut().map(take).collect();
         for changes in &changes {
             self.table.push(changes.state_rows(&self.plan, self.micro_batch).unwrap());

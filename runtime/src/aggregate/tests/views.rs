@@ -147,7 +147,8 @@ fn gold_rows_are_the_committed_rows_part_by_part() {
     let view = View::new(plan());
     let day = 24 * 60;
     let rows: Vec<_> = [-1, 0, 1, day - 1, day, 3 * day].map(|minute| sale("FR", minute, minute.into())).into();
-    let all_rows: Vec<_> = rows.iter().enumerate().map(|(part, row)| changes(part as i32, std::slice::from_ref(row))).collect();
+    let all_rows: Vec<_> =
+        rows.iter().enumerate().map(|(part, row)| changes(part as i32, std::slice::from_ref(row))).collect();
     view.apply_committed(1, &all_rows);
     assert_eq!(view.all_parts(), [-1, 0, 1, 3]);
     assert_eq!(view.take_touched(), [-1, 0, 1, 3]);
@@ -157,7 +158,10 @@ fn gold_rows_are_the_committed_rows_part_by_part() {
     let committed = all(&view, true).rows;
     let parts: Vec<_> = view.all_parts().into_iter().map(|part| view.gold_rows(part)).collect();
     assert_eq!(parts.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [1, 3, 1, 1]);
-    assert_eq!(pairs(&parts[1], "country", "lines"), [("DE".to_owned(), 1), ("FR".to_owned(), 2), ("FR".to_owned(), 1)]);
+    assert_eq!(
+        pairs(&parts[1], "country", "lines"),
+        [("DE".to_owned(), 1), ("FR".to_owned(), 2), ("FR".to_owned(), 1)]
+    );
     let in_order = Query { committed: true, order: vec![("window_start".into(), false)], ..query(usize::MAX) };
     let answer = view.query(&in_order).unwrap().rows;
     assert_eq!(answer.num_rows(), committed.num_rows());
