@@ -188,12 +188,7 @@ fn uuid(column: &mut Values<[u8; 16]>, cursor: &mut Cursor<'_>) -> Result {
 
 /// Takes a value that is written as a string (or as a number, where `number` says so).
 #[inline]
-fn written<T>(
-    cursor: &mut Cursor<'_>,
-    number: bool,
-    expected: &str,
-    parse: impl Fn(&[u8]) -> Option<T>,
-) -> Result<T> {
+fn written<T>(cursor: &mut Cursor<'_>, number: bool, expected: &str, parse: impl Fn(&[u8]) -> Option<T>) -> Result<T> {
     let start = cursor.at;
     let value = match cursor.peek() {
         b'"' => parse(&cursor.string()?),

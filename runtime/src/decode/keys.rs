@@ -75,12 +75,28 @@ impl Keys {
     /// Takes the key at the cursor and its colon, if it is one that is expected, and says what it means.
     #[inline]
     pub(super) fn take(&mut self, cursor: &mut Cursor<'_>) -> Option<u32> {
-        let block = cursor.block(cursor.at);
-        let ahead = self.expected.get(self.next..)?;
-        let skipped = ahead.iter().take(LOOKAHEAD).position(|key| key.is_at(cursor, block))?;
-        let key = &ahead[skipped];
+        let mut block = cursor.block(cursor.at);
+        if block as u8 != b'"' {
+            cursor.skip_space();
+            block = cursor.block(cursor.at);
+        }
+        let key = self.expected.get(self.next)?;
+        if !key.is_at(cursor, block) {
+            return self.take_later(cursor, block);
+        }
         cursor.at += key.length;
-        self.next += skipped + 1;
+        self.next += 1;
+        Some(key.target)
+    }
+
+    /// The same for the keys behind the one that is expected most.
+    #[cold]
+    fn take_later(&mut self, cursor: &mut Cursor<'_>, block: u128) -> Option<u32> {
+        let later = &self.expected[self.next + 1..];
+        let skipped = later.iter().take(LOOKAHEAD).position(|key| key.is_at(cursor, block))?;
+        let key = &later[skipped];
+        cursor.at += key.length;
+        self.next += skipped + 2;
         Some(key.target)
     }
 

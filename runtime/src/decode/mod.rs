@@ -99,9 +99,11 @@ impl Decoder {
             let decoded = decode_payload(&mut self.root, chunk.value(index));
             let index = u32::try_from(index).expect("a chunk has at most 8,192 records");
             let before = field_faults.len();
-            field_faults.extend(
-                self.root.take_faults().map(|(field, fault)| FieldFault { index, field, reason: fault.to_string() }),
-            );
+            field_faults.extend(self.root.take_faults().map(|(field, fault)| FieldFault {
+                index,
+                field,
+                reason: fault.to_string(),
+            }));
             match decoded {
                 Ok(()) => {
                     rows.push(index);

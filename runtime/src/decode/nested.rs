@@ -52,7 +52,8 @@ impl List {
         let mut length = 0;
         if cursor.peek() != b']' {
             loop {
-                decode_value(&mut self.item, self.field.is_nullable(), cursor).map_err(|fault| fault.in_item(length))?;
+                decode_value(&mut self.item, self.field.is_nullable(), cursor)
+                    .map_err(|fault| fault.in_item(length))?;
                 length += 1;
                 cursor.skip_space();
                 match cursor.peek() {

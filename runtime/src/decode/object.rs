@@ -68,39 +68,39 @@ impl Object {
             return Err(cursor.wrong("an object"));
         }
         cursor.open()?;
-        cursor.skip_space();
         self.generation += 1;
         self.keys.start();
         let mut present = 0;
-        if cursor.peek() != b'}' {
+        let mut empty = true;
+        'fields: loop {
+            let target = match self.keys.take(cursor) {
+                Some(target) => target,
+                None if empty && cursor.peek() == b'}' => break,
+                None => self.look_up(cursor)?,
+            };
+            empty = false;
+            cursor.skip_space();
+            if target == NOBODY {
+                cursor.skip_value()?;
+            } else {
+                present += self.field(target, cursor)?;
+            }
             loop {
-                let target = match self.keys.take(cursor) {
-                    Some(target) => {
-                        cursor.skip_space();
-                        target
-                    }
-                    None => self.look_up(cursor)?,
-                };
-                if target == NOBODY {
-                    cursor.skip_value()?;
-                } else {
-                    present += self.field(target, cursor)?;
-                }
-                cursor.skip_space();
                 match cursor.peek() {
-                    b',' => cursor.at += 1,
-                    b'}' => break,
+                    b',' => break,
+                    b'}' => break 'fields,
+                    b' ' | b'\t' | b'\n' | b'\r' => cursor.at += 1,
                     _ => return Err(cursor.unexpected("\",\" or \"}\"")),
                 }
-                cursor.skip_space();
             }
+            cursor.at += 1;
         }
         cursor.at += 1;
         cursor.depth -= 1;
         if present < self.fields.len() { self.fill() } else { Ok(()) }
     }
 
-    /// Takes a key that was not expected.
+    /// Takes a key that was not expected, and its colon.
     #[cold]
     fn look_up(&mut self, cursor: &mut Cursor<'_>) -> Result<u32> {
         if cursor.peek() != b'"' {
@@ -113,7 +113,8 @@ impl Object {
         if plain {
             self.keys.learn(&name, target);
         }
-        cursor.colon()?;
+        cursor.skip_space();
+        cursor.expect(b':', "\":\"")?;
         Ok(target)
     }
 

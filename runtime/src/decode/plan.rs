@@ -25,7 +25,9 @@ pub enum Error {
         source: FormatError,
     },
     /// It is a decimal that there is not.
-    #[error("column {column:?} is a {data_type}; a decimal has 1 to 38 digits, and no more behind the point than in all")]
+    #[error(
+        "column {column:?} is a {data_type}; a decimal has 1 to 38 digits, and no more behind the point than in all"
+    )]
     Decimal {
         /// The column.
         column: String,
@@ -111,9 +113,7 @@ fn builder(column: &Column, nesting: usize) -> Result<Builder, Error> {
         }
         DataType::String => Builder::String(Text::default()),
         DataType::Binary => Builder::Binary(Bytes::default()),
-        DataType::Date => {
-            Builder::Date(Values::default(), column.format.as_ref().map(|_| format()).transpose()?)
-        }
+        DataType::Date => Builder::Date(Values::default(), column.format.as_ref().map(|_| format()).transpose()?),
         DataType::Timestamp => Builder::Timestamp(Values::default(), format()?),
         DataType::Uuid => Builder::Uuid(Values::default()),
         DataType::List(item) => {

@@ -37,8 +37,23 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The block of a place less than sixteen bytes from the end.
+    /// [`Self::block`] at the cursor as bytes, which stay where they are or are put into `last`.
     #[inline]
+    pub(super) fn block_here<'b>(&self, last: &'b mut [u8; 16]) -> &'b [u8; 16]
+    where
+        'a: 'b,
+    {
+        match self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
+            Some(block) => block,
+            None => {
+                *last = self.last_block(self.at).to_le_bytes();
+                last
+            }
+        }
+    }
+
+    /// The block of a place less than sixteen bytes from the end.
+    #[inline(never)]
     fn last_block(&self, at: usize) -> u128 {
         let left = self.bytes.len().saturating_sub(at);
         match self.bytes.last_chunk::<16>() {
@@ -109,7 +124,7 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            let stop = string_stop(self.block(self.at));
+            let stop = string_stop(self.block_here(&mut [0; 16]));
             self.at += stop.at;
             match self.peek() {
                 b'"' if stop.at < 16 => break,
@@ -270,8 +285,13 @@ impl<'a> Cursor<'a> {
             b'"' => rest[1..].iter().position(|&byte| byte == b'"').map_or(rest.len(), |end| end + 2),
             _ => rest.iter().position(|byte| b",]} \t\r\n".contains(byte)).unwrap_or(rest.len()).max(1),
         };
-        let text = String::from_utf8_lossy(&rest[..scalar.min(LONGEST)]).escape_debug().to_string();
-        let text = text.replace("\\\"", "\"");
+        let mut text = String::new();
+        for character in String::from_utf8_lossy(&rest[..scalar.min(LONGEST)]).chars() {
+            match character {
+                '"' | '\'' | '\\' => text.push(character),
+                _ => text.extend(character.escape_debug()),
+            }
+        }
         if scalar > LONGEST { format!("{text}..") } else { text }
     }
 }

@@ -93,8 +93,9 @@ impl Text {
         let mut end = start;
         let mut ascii = true;
         loop {
-            let block = cursor.block(cursor.at);
-            self.room(end)[..16].copy_from_slice(&block.to_le_bytes());
+            let mut last = [0; 16];
+            let block = cursor.block_here(&mut last);
+            self.room(end)[..16].copy_from_slice(block);
             let stop = string_stop(block);
             ascii &= stop.ascii;
             cursor.at += stop.at;

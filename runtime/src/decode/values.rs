@@ -183,7 +183,10 @@ impl<T: Float> Values<T> {
             return Err(cursor.wrong("a number"));
         };
         // A JSON number is ASCII and within the syntax that `FromStr` takes.
-        let value = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok()).filter(|value: &T| value.is_finite());
+        let value = std::str::from_utf8(number)
+            .ok()
+            .and_then(|number| number.parse().ok())
+            .filter(|value: &T| value.is_finite());
         let Some(value) = value else {
             cursor.at = start;
             return Err(cursor.wrong(T::NAME));
@@ -205,7 +208,12 @@ pub(super) struct Decimals {
 
 impl Decimals {
     pub(super) fn new(precision: u8, scale: u8) -> Self {
-        Self { values: Values::default(), precision, scale, limit: 10_i64.checked_pow(precision.into()).unwrap_or(i64::MAX) }
+        Self {
+            values: Values::default(),
+            precision,
+            scale,
+            limit: 10_i64.checked_pow(precision.into()).unwrap_or(i64::MAX),
+        }
     }
 
     /// Takes a number, or a string that holds one.
