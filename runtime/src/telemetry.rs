@@ -105,12 +105,7 @@ impl Metrics {
                 &["stage", "module"],
             ),
             late: counters(r, "late_total", "Rows that came after their window had closed.", &["product"]),
-            violations: counters(
-                r,
-                "violations_total",
-                "Rows that broke an expectation.",
-                &["product", "expectation"],
-            ),
+            violations: counters(r, "violations_total", "Rows that broke an expectation.", &["product", "expectation"]),
             commits: keep(r, IntCounter::with_opts(opts("commits_total", "Micro-batches committed."))),
             commit_seconds: keep(r, Histogram::with_opts(commit_seconds())),
             micro_batch: keep(r, IntGauge::with_opts(opts("micro_batch", "The number of the last micro-batch."))),
@@ -141,10 +136,7 @@ impl Metrics {
                 r,
                 IntGauge::with_opts(opts("queue_chunks", "Chunks between the source and the workers.")),
             ),
-            state_groups: keep(
-                r,
-                IntGaugeVec::new(opts("state_groups", "Groups held in memory."), &["product"]),
-            ),
+            state_groups: keep(r, IntGaugeVec::new(opts("state_groups", "Groups held in memory."), &["product"])),
             registry,
         }
     }

@@ -12,23 +12,23 @@ const BEFORE_FINAL: &str = "window_end";
 #[derive(serde::Serialize)]
 struct AsOfBody<'a> {
     view: &'static str,
-    micro_batch: i64,
+    micro_batch: Option<i64>,
     offsets: &'a BTreeMap<i32, i64>,
     watermark: Option<Time>,
     table_version: Option<i64>,
     table_micro_batch: Option<i64>,
 }
 
-/// `live` or `committed`.
-pub(super) fn view_name(committed: bool) -> &'static str {
-    if committed { "committed" } else { "live" }
+/// The last micro-batch; the aggregates count from 0 and say -1 before the first.
+pub(super) fn micro_batch(as_of: &AsOf) -> Option<i64> {
+    (as_of.micro_batch >= 0).then_some(as_of.micro_batch)
 }
 
 /// As JSON, what an answer shows the state of.
 pub(super) fn as_of_json(as_of: &AsOf, committed: bool) -> String {
     let body = AsOfBody {
-        view: view_name(committed),
-        micro_batch: as_of.micro_batch,
+        view: if committed { "committed" } else { "live" },
+        micro_batch: micro_batch(as_of),
         offsets: &as_of.offsets,
         watermark: Time::from_watermark_ms(as_of.watermark_ms),
         table_version: as_of.table_version,

@@ -1,9 +1,7 @@
 //! The data products that this pipeline makes, as `/v1/products` lists them.
 
 use super::{Status, Time};
-use lakeward_manifest::{
-    Column, DataType, Expectation, Function, Gold, Layer, Manifest, Mask, PartitionBy, Window,
-};
+use lakeward_manifest::{Column, DataType, Expectation, Function, Gold, Layer, Manifest, Mask, PartitionBy, Window};
 use serde::Serialize;
 
 /// Every data product of the pipeline.

@@ -27,18 +27,11 @@ enum Values<'a> {
     Int64(&'a Int64Array),
     Float32(&'a Float32Array),
     Float64(&'a Float64Array),
-    Decimal(&'a Decimal128Array, Scale),
+    Decimal(&'a Decimal128Array, usize),
     String(&'a StringArray),
     Binary(&'a BinaryArray),
     Date(&'a Date32Array),
     Timestamp(&'a TimestampMicrosecondArray),
-}
-
-/// Digits after the point, and the ten to that power.
-#[derive(Clone, Copy)]
-struct Scale {
-    digits: usize,
-    unit: u128,
 }
 
 /// A column of a type that no answer can carry.
@@ -61,9 +54,7 @@ impl<'a> Cells<'a> {
             DataType::Float32 => Values::Float32(array.as_primitive::<Float32Type>()),
             DataType::Float64 => Values::Float64(array.as_primitive::<Float64Type>()),
             DataType::Decimal128(_, scale @ 0..=38) => {
-                let digits = scale.unsigned_abs();
-                let scale = Scale { digits: usize::from(digits), unit: 10_u128.pow(u32::from(digits)) };
-                Values::Decimal(array.as_primitive::<Decimal128Type>(), scale)
+                Values::Decimal(array.as_primitive::<Decimal128Type>(), usize::from(scale.unsigned_abs()))
             }
             DataType::Utf8 => Values::String(array.as_string()),
             DataType::Binary => Values::Binary(array.as_binary()),
@@ -139,22 +130,33 @@ fn json_float(out: &mut String, wide: f64, shortest: impl std::fmt::Debug) {
     }
 }
 
-fn decimal(out: &mut String, value: i128, scale: Scale) {
-    if value < 0 {
-        out.push('-');
-    }
-    let digits = value.unsigned_abs();
-    // Division of 128 bits is a library call; nearly every amount fits 64.
-    match (u64::try_from(digits), u64::try_from(scale.unit)) {
-        (Ok(digits), Ok(unit)) => display(out, digits / unit),
-        _ => display(out, digits / scale.unit),
-    }
-    if scale.digits > 0 {
-        match (u64::try_from(digits), u64::try_from(scale.unit)) {
-            (Ok(digits), Ok(unit)) => display(out, format_args!(".{:0width$}", digits % unit, width = scale.digits)),
-            _ => display(out, format_args!(".{:0width$}", digits % scale.unit, width = scale.digits)),
+/// Writes `value` / 10^`scale` with all its digits, from the last to the first.
+fn decimal(out: &mut String, value: i128, scale: usize) {
+    // A sign, up to 39 digits (or a zero before 38 of them) and the point.
+    let mut text = [0_u8; 42];
+    let mut at = text.len();
+    let mut digits = 0;
+    let mut rest = value.unsigned_abs();
+    while rest > 0 || digits <= scale {
+        if digits == scale && scale > 0 {
+            at -= 1;
+            text[at] = b'.';
         }
+        // Division of 128 bits is a library call; nearly every amount fits 64.
+        let last;
+        (rest, last) = match u64::try_from(rest) {
+            Ok(small) => (u128::from(small / 10), (small % 10) as u8),
+            Err(_) => (rest / 10, (rest % 10) as u8),
+        };
+        at -= 1;
+        text[at] = b'0' + last;
+        digits += 1;
     }
+    if value < 0 {
+        at -= 1;
+        text[at] = b'-';
+    }
+    out.push_str(std::str::from_utf8(&text[at..]).expect("digits and punctuation are ASCII"));
 }
 
 /// Writes `text` as a JSON string.

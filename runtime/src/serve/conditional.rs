@@ -41,12 +41,7 @@ pub(super) fn not_modified(etag: &str) -> Response {
 }
 
 /// The body, or `304 Not Modified` if the caller holds it.
-pub(super) fn body(
-    headers: &HeaderMap,
-    etag: &str,
-    content_type: &'static str,
-    body: impl Into<Body>,
-) -> Response {
+pub(super) fn body(headers: &HeaderMap, etag: &str, content_type: &'static str, body: impl Into<Body>) -> Response {
     if holds(headers, etag) {
         return not_modified(etag);
     }

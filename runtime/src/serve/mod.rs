@@ -86,11 +86,10 @@ pub async fn serve(
 }
 
 fn router(site: Arc<Site>) -> Router {
-    Router::new()
-        .route("/", get(page::index))
-        .route("/page.css", get(page::style))
-        .route("/page.js", get(page::script))
-        .route("/v1/products", get(products))
+    let page = page::FILES.into_iter().fold(Router::new(), |router, file| {
+        router.route(file.address, get(async move |headers: HeaderMap| page::file(&headers, file)))
+    });
+    page.route("/v1/products", get(products))
         .route("/v1/products/{domain}/{product}", get(product))
         .route("/v1/products/{domain}/{product}/rows", get(rows::rows))
         .route("/v1/status", get(status))
@@ -163,8 +162,7 @@ async fn catch_panics(request: Request, next: Next) -> Response {
 /// Lets dashboards of any origin read: there is nothing to change here and no cookie to abuse.
 async fn for_browsers(request: Request, next: Next) -> Response {
     let asks_first = request.method() == Method::OPTIONS;
-    let mut response =
-        if asks_first { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let mut response = if asks_first { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

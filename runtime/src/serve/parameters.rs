@@ -83,12 +83,10 @@ pub(super) fn refused(error: &QueryError) -> Problem {
 /// The format that the `Accept` header names first; JSON without one.
 fn accepted(headers: &HeaderMap) -> Format {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let known = accept.split(',').find_map(|range| {
-        match range.split(';').next().unwrap_or_default().trim() {
-            "text/csv" => Some(Format::Csv),
-            "application/json" | "application/*" | "*/*" => Some(Format::Json),
-            _ => None,
-        }
+    let known = accept.split(',').find_map(|range| match range.split(';').next().unwrap_or_default().trim() {
+        "text/csv" => Some(Format::Csv),
+        "application/json" | "application/*" | "*/*" => Some(Format::Json),
+        _ => None,
     });
     known.unwrap_or(Format::Json)
 }
@@ -116,9 +114,11 @@ fn order(value: &str) -> Result<Vec<(String, bool)>, Problem> {
 }
 
 fn limit(value: &str) -> Result<usize, Problem> {
-    value.parse().ok().filter(|limit| *limit <= MAX_LIMIT).ok_or_else(|| {
-        Problem::bad_request(format!("`limit={value}` is not a whole number from 0 to {MAX_LIMIT}"))
-    })
+    value
+        .parse()
+        .ok()
+        .filter(|limit| *limit <= MAX_LIMIT)
+        .ok_or_else(|| Problem::bad_request(format!("`limit={value}` is not a whole number from 0 to {MAX_LIMIT}")))
 }
 
 fn choice<T: Copy>(name: &str, value: &str, choices: [(&str, T); 2]) -> Result<T, Problem> {
@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn every_parameter_is_taken() {
-        let request = parse("country=C%C3%B4te+d%27Or&from=5&to=2011-01-01T10:00:00Z&order=-lines,country&view=committed");
+        let request =
+            parse("country=C%C3%B4te+d%27Or&from=5&to=2011-01-01T10:00:00Z&order=-lines,country&view=committed");
         assert_eq!(request.query.keys, [("country".to_owned(), "Côte d'Or".to_owned())]);
         assert_eq!((request.query.from_ms, request.query.to_ms), (Some(5), Some(1_293_876_000_000)));
         assert_eq!(request.query.order, [("lines".to_owned(), true), ("country".to_owned(), false)]);

@@ -88,7 +88,9 @@ fn respond(view: &View, request: &Request, headers: &HeaderMap, identity: &str) 
 fn with_as_of(mut response: Response, as_of: &AsOf) -> Response {
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("accept"));
-    headers.insert(MICRO_BATCH, as_of.micro_batch.into());
+    if let Some(micro_batch) = answer::micro_batch(as_of) {
+        headers.insert(MICRO_BATCH, micro_batch.into());
+    }
     if let Some(watermark) = Time::from_watermark_ms(as_of.watermark_ms) {
         let text = HeaderValue::from_str(&watermark.to_string()).expect("a time is written in digits and `-:TZ.`");
         headers.insert(WATERMARK, text);

@@ -131,8 +131,8 @@ pub struct Partition {
 /// What has been committed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Commits {
-    /// The number of the last micro-batch; 0 before the first.
-    pub micro_batch: i64,
+    /// The number of the last micro-batch; `None` before the first.
+    pub micro_batch: Option<i64>,
     /// When it was committed.
     pub committed_at: Option<Time>,
     /// What it held.

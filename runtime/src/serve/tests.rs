@@ -1,7 +1,7 @@
 //! Requests and what they are answered, over a site with one silver and one gold product.
 
-use super::status::{Commits, Counts, Product, State};
 use super::rows::{MICRO_BATCH, TABLE_VERSION, WATERMARK};
+use super::status::{Commits, Counts, Product, State};
 use super::*;
 use crate::aggregate::{PartitionState, Plan, View};
 use crate::columns::UTC;
@@ -303,7 +303,7 @@ async fn the_status_is_told_in_the_words_of_the_design() {
         }];
         let last = Counts { records: 4, rows: 3, skips: 0, dead_letters: 1, late: 0 };
         let committed_at = Some(Time(TEN_MS + 250));
-        status.commits = Commits { micro_batch: 1, committed_at, last, seconds: 0.25, total: last };
+        status.commits = Commits { micro_batch: Some(1), committed_at, last, seconds: 0.25, total: last };
         status.modules = vec![status::Module {
             name: "retail-clean".to_owned(),
             version: "0.3.0".to_owned(),
@@ -344,6 +344,8 @@ async fn the_page_asks_for_nothing_from_elsewhere() {
         ("/", "text/html; charset=utf-8"),
         ("/page.css", "text/css; charset=utf-8"),
         ("/page.js", "text/javascript; charset=utf-8"),
+        ("/chart.js", "text/javascript; charset=utf-8"),
+        ("/format.js", "text/javascript; charset=utf-8"),
     ] {
         let (status, headers, body) = fixture.get(address).await;
         assert_eq!((status, headers[CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, content_type));

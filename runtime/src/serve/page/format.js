@@ -23,7 +23,7 @@ export function rounded(value) {
 /** A short figure for an axis. */
 export function short(value) {
   const size = Math.abs(value);
-  const [by, unit] = size >= 1e9 ? [1e9, "bn"] : size >= 1e6 ? [1e6, "m"] : size >= 1e4 ? [1e3, "k"] : [1, ""];
+  const [by, unit] = size >= 1e9 ? [1e9, "bn"] : size >= 1e6 ? [1e6, "m"] : size >= 1e3 ? [1e3, "k"] : [1, ""];
   return figure(String(Number((value / by).toPrecision(6)))) + unit;
 }
 

@@ -59,7 +59,7 @@ async function ask() {
   try {
     const address = rowsAddress();
     const [catalog, state, rows] = await Promise.all([read("v1/products"), read("v1/status"), address ? read(address) : null]);
-    heardMs = Date.now();
+    heardMs = now();
     document.body.classList.remove("stale");
     if (!state.failed) status = state.body;
     rates.push(status?.throughput.records_per_second ?? 0);
@@ -127,6 +127,7 @@ function fillCell(cell, value, column) {
   }
   const mark = cell.firstElementChild ?? document.createElement("span");
   mark.className = `badge ${badge}`;
+  mark.title = text;
   say(mark, text);
   if (!cell.firstElementChild) cell.replaceChildren(mark);
 }
@@ -169,7 +170,7 @@ function showTiles() {
   say($("freshness-note"), freshness === null ? "no record yet" : "age of the newest record");
 
   const committed = commits.committed_at && `${age(now() - Date.parse(commits.committed_at))} ago`;
-  say($("micro-batch"), commits.micro_batch ? figure(commits.micro_batch) : NONE);
+  say($("micro-batch"), figure(commits.micro_batch));
   say($("micro-batch-note"), committed ? `${committed}, ${figure(commits.last.rows)} rows` : "nothing committed yet");
 
   say($("dead-letters"), figure(commits.total.dead_letters));
@@ -183,7 +184,7 @@ function showPartitions() {
     { title: "Next offset", number: true },
     { title: "Lag", number: true },
     { title: "Watermark (UTC)" },
-    { title: "" },
+    { title: "State" },
   ];
   const rows = status.topics.flatMap(({ topic, partitions }) =>
     partitions.map((one) => [
@@ -192,7 +193,7 @@ function showPartitions() {
       figure(one.next_offset),
       figure(one.lag),
       one.watermark ? moment(Date.parse(one.watermark)) : NONE,
-      one.idle ? { text: "idle", badge: "" } : "",
+      one.idle ? { text: "idle", badge: "" } : "active",
     ]),
   );
   fill($("partitions"), columns, rows.length ? rows : [[{ text: "none yet", muted: true }, "", "", "", "", ""]]);
@@ -201,23 +202,25 @@ function showPartitions() {
 function showModules() {
   const columns = [
     { title: "Module" },
+    { title: "State" },
     { title: "Owner" },
     { title: "Records", number: true },
     { title: "Rejects", number: true },
     { title: "Traps", number: true },
     { title: "ns/event", number: true },
-    { title: "" },
+    { title: "Digest" },
   ];
   const rows = status.modules.map((one) => [
     `${one.name} ${one.version}`,
+    one.parked ? { text: `parked: ${one.parked}`, badge: "bad" } : "loaded",
     one.owner,
     figure(one.records),
     figure(one.rejects),
     figure(one.traps),
     one.nanoseconds_per_event === null ? NONE : rounded(one.nanoseconds_per_event),
-    one.parked ? { text: `parked: ${one.parked}`, badge: "bad" } : { text: one.digest.slice(0, 8), muted: true },
+    { text: one.digest.slice(0, 8), muted: true },
   ]);
-  fill($("modules"), columns, rows.length ? rows : [[{ text: "none yet", muted: true }, "", "", "", "", "", ""]]);
+  fill($("modules"), columns, rows.length ? rows : [[{ text: "none yet", muted: true }, "", "", "", "", "", "", ""]]);
 }
 
 function showProducts() {
@@ -241,7 +244,8 @@ function showProducts() {
 }
 
 function showLost() {
-  const since = heardMs ? ` What you see is ${age(Date.now() - heardMs)} old.` : "";
+  // A fixed time rather than an age: a screen reader would read every new second aloud.
+  const since = heardMs ? ` What you see is of ${moment(heardMs)} UTC.` : "";
   say($("state-text"), "connection lost");
   $("state").dataset.tone = "bad";
   say($("notice"), `Connection lost, trying again.${since}`);
@@ -329,6 +333,7 @@ function showGold() {
   say($("gold-empty"), empty ?? "");
   say($("gold-title"), product ? product.name.replaceAll("_", " ") : "Live product");
   say($("gold-description"), product?.description || "\u00a0");
+  $("links").hidden = !product;
   $("json-link").href = rowsAddress() ?? "v1/products";
   $("csv-link").href = rowsAddress("csv") ?? "v1/products";
   if (!product || !rows || rows.failed) return;
@@ -341,7 +346,7 @@ function showGold() {
 function showAsOf(asOf) {
   const offsets = Object.entries(asOf.offsets).map(([partition, next]) => `${partition}: ${figure(next)}`);
   const parts = [
-    `As of micro-batch ${figure(asOf.micro_batch)}`,
+    asOf.micro_batch === null ? "Nothing committed yet" : `As of micro-batch ${figure(asOf.micro_batch)}`,
     `watermark ${asOf.watermark ? `${moment(Date.parse(asOf.watermark))} UTC` : NONE}`,
     offsets.length > 6 ? `${offsets.length} partitions` : `next offsets ${offsets.join(", ") || NONE}`,
   ];
@@ -402,7 +407,7 @@ function showBars(read, size) {
   $("chart").replaceChildren(bars({ ...size, bars: rows, open: last >= read.openFrom, label }));
   $("chart").windowAt = null;
   const items = [{ swatch: "hue-0", name: "this window", text: "" }];
-  if (last > 0) items.push({ swatch: "before", name: "the window before, whole", text: "" });
+  if (last > 0) items.push({ swatch: "before", name: "the window before", text: "" });
   legend(items);
 }
 
