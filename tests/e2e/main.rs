@@ -1,0 +1,44 @@
+//! The end-to-end cases: a real broker, the real binary, tables read back by engines that are not ours.
+//!
+//! `cargo test --test e2e` runs all of them, `cargo test --test e2e dirty` those whose name has that word. What a case needs and
+//! the machine lacks makes it *ignored*, with what to install; where `CI` is set, it fails.
+
+mod bad_config;
+mod case;
+mod dirty;
+mod evil;
+mod exact;
+mod files;
+mod harness;
+mod kill;
+mod live;
+mod logistics;
+mod online_retail;
+mod partitions;
+
+use lakeward_tests::stage::Shared;
+use libtest_mimic::Arguments;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let shared = Arc::new(Shared::default());
+    let themes = [
+        harness::cases(),
+        online_retail::cases(),
+        live::cases(),
+        kill::cases(),
+        dirty::cases(),
+        files::cases(),
+        logistics::cases(),
+        evil::cases(),
+        bad_config::cases(),
+        partitions::cases(),
+    ];
+    let trials = themes.into_iter().flatten().map(|case| case.trial(&shared)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // The broker ends with the last use of what is shared.
+    drop(shared);
+    conclusion.exit_code()
+}
