@@ -6,5 +6,5 @@ mod module;
 pub(crate) mod sample;
 
 pub use check::{Problem, check};
-pub use module::{ModuleFile, ReadError, Unusable};
 pub(crate) use module::is_host_interface;
+pub use module::{ModuleFile, ReadError, Unusable};
