@@ -29,7 +29,8 @@ pub fn text(module: &ModuleFile) -> String {
     for gold in &module.manifest.gold {
         text.push_str(&section_of_gold(&module.manifest, gold));
     }
-    text
+    // The module's own words reach a terminal: nothing in them may steer it.
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{FFFD}")
 }
 
 fn head(module: &ModuleFile) -> String {
@@ -73,7 +74,11 @@ fn section_of_product(manifest: &Manifest, product: &Product) -> String {
         text.push_str("  expects\n");
         let mut table = Table::new(4);
         for expectation in &product.expectations {
-            table.row([expectation.name.as_str(), &expectation_text(expectation), on_violation(expectation.on_violation)]);
+            table.row([
+                expectation.name.as_str(),
+                &expectation_text(expectation),
+                on_violation(expectation.on_violation),
+            ]);
         }
         text.push_str(&table.to_string());
     }
@@ -84,8 +89,11 @@ fn section_of_gold(manifest: &Manifest, gold: &Gold) -> String {
     let mut text = format!("\nkeeps gold/{}/{}, from {}\n", manifest.owner, gold.name, gold.from);
     text.push_str(&about(&gold.description));
     let Window::Tumbling { width_ms } = gold.window;
-    let (width, lateness) = (duration(width_ms), duration(gold.lateness_ms));
-    text.push_str(&format!("  windows of {width} by {}, taken up to {lateness} late\n", gold.time));
+    let lateness = match gold.lateness_ms {
+        0 => "no row is taken late".to_owned(),
+        lateness_ms => format!("rows are taken up to {} late", duration(lateness_ms)),
+    };
+    text.push_str(&format!("  windows of {} by {}; {lateness}\n", duration(width_ms), gold.time));
     let source = manifest.products.iter().find(|product| product.name == gold.from);
     let columns = source.map(|product| product.columns.as_slice()).unwrap_or_default();
     let mut table = Table::new(2);

@@ -19,8 +19,10 @@ pub const EXIT_USAGE: u8 = 64;
 
 /// Carries a domain's events to the lake: Kafka topics through WebAssembly transforms into Delta tables and live answers.
 #[derive(Debug, Parser)]
-#[command(name = "lakeward", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 64 wrong usage or configuration, 1 anything else.\n\nBegin with `lakeward demo`.")]
+#[command(name = "lakeward", version)]
+#[command(
+    after_help = "Exit codes: 0 done, 64 wrong usage or configuration, 1 anything else.\n\nBegin with `lakeward demo`."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -15,9 +15,9 @@ impl Table {
         Self { indent, rows: Vec::new() }
     }
 
-    /// Adds a row.
+    /// Adds a row; a line break in a cell becomes a space.
     pub(crate) fn row<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) {
-        self.rows.push(cells.into_iter().map(|cell| cell.to_owned()).collect());
+        self.rows.push(cells.into_iter().map(|cell| cell.replace('\n', " ")).collect());
     }
 
     fn width(&self, column: usize) -> usize {

@@ -14,7 +14,9 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!((demo.seconds, demo.rate), (None, 2_000));
     assert_eq!(demo.lake, Path::new("./lake"));
     assert_eq!(demo.listen.to_string(), "127.0.0.1:8080");
-    let Command::Build(build) = Cli::try_parse_from(["lakeward", "build"]).unwrap().command else { panic!("not a build") };
+    let Command::Build(build) = Cli::try_parse_from(["lakeward", "build"]).unwrap().command else {
+        panic!("not a build")
+    };
     assert_eq!((build.dir.as_path(), build.out), (Path::new("."), None));
 }
 

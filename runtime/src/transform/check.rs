@@ -1,6 +1,6 @@
 //! Whether a manifest makes sense by itself: its names, its references, its sizes. Contracts are checked where they are compiled.
 
-use lakeward_manifest::{Column, DataType, Gold, Input, Layer, Manifest, Product};
+use lakeward_manifest::{Column, DataType, Gold, Granularity, Input, Layer, Manifest, Product};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -94,6 +94,10 @@ fn check_product(problems: &mut Problems, product: &Product) {
         if !product.columns.iter().any(|column| column.name == part.column) {
             problems.add(&place, format!("it is partitioned by `{}`, which is not a column of it", part.column));
         }
+        let made = part.table_column();
+        if part.by != Granularity::Value && product.columns.iter().any(|column| column.name == made) {
+            problems.add(&place, format!("its partitioning makes the column `{made}`, which it has already"));
+        }
     }
 }
 
@@ -107,6 +111,9 @@ fn check_gold(problems: &mut Problems, manifest: &Manifest, gold: &Gold) {
     }
     problems.unique(&place, "column", names.iter().copied());
     problems.count(&place, names.len());
+    if gold.partition_by == Granularity::Value {
+        problems.add(&place, "it is partitioned by day, month or year of `window_start`, not by its value");
+    }
     let Some(product) = manifest.products.iter().find(|product| product.name == gold.from) else {
         problems.add(&place, format!("it aggregates the product `{}`, which the module does not declare", gold.from));
         return;
@@ -130,7 +137,10 @@ fn check_feeding(problems: &mut Problems, manifest: &Manifest) {
     for (product, topics) in topics {
         if topics.len() > 1 {
             let topics = topics.into_iter().collect::<Vec<_>>().join(", ");
-            problems.add(&format!("product {product}"), format!("it is fed from several topics ({topics}), one is allowed"));
+            problems.add(
+                &format!("product {product}"),
+                format!("it is fed from several topics ({topics}), one is allowed"),
+            );
         }
     }
     for product in &manifest.products {
@@ -159,7 +169,10 @@ impl Problems {
         // Parquet and Delta readers choke on these in column names.
         let awkward = |c: char| c.is_control() || " ,;{}()\n\t=.`".contains(c);
         if name.is_empty() || name.len() > MAX_NAME || name.contains(awkward) {
-            self.add(place, format!("the column name `{name}` is empty, too long or has characters that tables refuse"));
+            self.add(
+                place,
+                format!("the column name `{name}` is empty, too long or has characters that tables refuse"),
+            );
         }
         if name.starts_with("_lakeward") {
             self.add(place, format!("the column name `{name}` begins with `_lakeward`, which is the host's"));
@@ -201,10 +214,15 @@ impl Problems {
     fn data_type(&mut self, place: &str, data_type: &DataType, depth: usize) {
         match data_type {
             DataType::Decimal { precision, scale } if !(1..=38).contains(precision) || scale > precision => {
-                self.add(place, format!("{data_type} is not a decimal type: 1 to 38 digits, no more of them after the point"));
+                self.add(
+                    place,
+                    format!("{data_type} is not a decimal type: 1 to 38 digits, no more of them after the point"),
+                );
             }
             DataType::List(item) => self.fields(place, std::slice::from_ref(item), depth + 1),
-            DataType::Struct(fields) if fields.is_empty() => self.add(place, "a struct without fields cannot be stored"),
+            DataType::Struct(fields) if fields.is_empty() => {
+                self.add(place, "a struct without fields cannot be stored")
+            }
             DataType::Struct(fields) => self.fields(place, fields, depth + 1),
             _ => {}
         }

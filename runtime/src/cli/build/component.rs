@@ -45,8 +45,14 @@ fn refuse_imports(core: &[u8]) -> Result<(), Error> {
 
 /// What usually brings such imports in: `(part of the import's name, cause)`.
 const CAUSES: [(&str, &str); 4] = [
-    ("__wbindgen", "the crate `wasm-bindgen`, through a feature `js`, `wasmbind` or `wasm-bindgen` of getrandom, uuid or chrono: turn it off"),
-    ("__wbg", "the crate `wasm-bindgen`, through a feature `js`, `wasmbind` or `wasm-bindgen` of getrandom, uuid or chrono: turn it off"),
+    (
+        "__wbindgen",
+        "the crate `wasm-bindgen`, through a feature `js`, `wasmbind` or `wasm-bindgen` of getrandom, uuid or chrono: turn it off",
+    ),
+    (
+        "__wbg",
+        "the crate `wasm-bindgen`, through a feature `js`, `wasmbind` or `wasm-bindgen` of getrandom, uuid or chrono: turn it off",
+    ),
     ("wasi", "a build for WASI, or C code compiled for it: modules have no clock, files, environment or randomness"),
     ("env#", "an `extern \"C\"` function that nothing defines, often of a C library or of getrandom's custom backend"),
 ];

@@ -1,8 +1,8 @@
 //! Tiny core modules for tests, as a compiler would leave them.
 
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, DataSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
-    MemorySection, MemoryType, Module, TypeSection, ValType,
+    BlockType, CodeSection, ConstExpr, DataSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
+    ImportSection, MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
 const PREFIX: &str = "lakeward:transform/module@1.0.0#";

@@ -53,7 +53,10 @@ fn foreign_imports_are_named_with_what_brings_them_in() {
 #[test]
 fn a_module_without_the_exports_is_refused() {
     let empty = wasm_encoder::Module::new().finish();
-    assert_eq!(refusal(&empty), "the module does not fit lakeward:transform (is `lakeward_sdk::module!` in its lib.rs?)");
+    assert_eq!(
+        refusal(&empty),
+        "the module does not fit lakeward:transform (is `lakeward_sdk::module!` in its lib.rs?)"
+    );
 }
 
 #[test]

@@ -2,10 +2,28 @@
 
 use super::random::Random;
 
-const COLOURS: [&str; 10] = ["RED", "IVORY", "GREEN", "BLUE", "PINK", "SILVER", "WOODEN", "GLASS", "VINTAGE", "RETRO SPOT"];
+const COLOURS: [&str; 10] =
+    ["RED", "IVORY", "GREEN", "BLUE", "PINK", "SILVER", "WOODEN", "GLASS", "VINTAGE", "RETRO SPOT"];
 const THINGS: [&str; 20] = [
-    "TEA TOWEL", "LANTERN", "CAKE STAND", "LUNCH BOX", "BUNTING", "DOORMAT", "ALARM CLOCK", "PICTURE FRAME", "CANDLE HOLDER",
-    "JAM JAR", "MUG", "NOTEBOOK", "UMBRELLA", "CUSHION", "COAT RACK", "BISCUIT TIN", "FAIRY LIGHTS", "TEAPOT", "BIRD HOUSE",
+    "TEA TOWEL",
+    "LANTERN",
+    "CAKE STAND",
+    "LUNCH BOX",
+    "BUNTING",
+    "DOORMAT",
+    "ALARM CLOCK",
+    "PICTURE FRAME",
+    "CANDLE HOLDER",
+    "JAM JAR",
+    "MUG",
+    "NOTEBOOK",
+    "UMBRELLA",
+    "CUSHION",
+    "COAT RACK",
+    "BISCUIT TIN",
+    "FAIRY LIGHTS",
+    "TEAPOT",
+    "BIRD HOUSE",
     "SHOPPING BAG",
 ];
 

@@ -127,7 +127,8 @@ impl Generator {
         let article = self.articles[self.random.skewed(self.articles.len())].clone();
         let quantity = i64::try_from(self.random.between(1, 24)).expect("a quantity is small");
         let held_up_ms = kind.held_up_ms(&mut self.random);
-        let number = if self.invoice.cancelled { format!("C{}", self.invoice.number) } else { self.invoice.number.to_string() };
+        let number =
+            if self.invoice.cancelled { format!("C{}", self.invoice.number) } else { self.invoice.number.to_string() };
         let description = kind.description(&article.name, &mut self.random);
         let text = format!(
             r#"{{"seq":{},"InvoiceNo":"{number}","StockCode":"{}","Description":{description},"Quantity":{},"InvoiceDate":"{}","UnitPrice":{},"CustomerID":{},"Country":"{}"}}"#,

@@ -37,7 +37,7 @@ fn a_module_is_shown_in_sections() {
 
     keeps gold/retail/sales_by_customer, from sales
       What the sales dashboard polls.
-      windows of 1h by sold_at, taken up to 10m late
+      windows of 1h by sold_at; rows are taken up to 10m late
       customer  string?        key: customer_id; The hashed customer.
       lines     uint64         rows
       revenue   decimal(18,3)  sum(line_total)
@@ -51,4 +51,13 @@ fn the_json_holds_the_whole_manifest() {
     assert_eq!(document["bytes"], 81_920);
     assert_eq!(document["digest"], "5e".repeat(32));
     assert_eq!(Manifest::from_json(&document["manifest"].to_string()).unwrap(), sample::manifest());
+}
+
+#[test]
+fn a_module_cannot_steer_the_terminal() {
+    let mut module = module();
+    module.manifest.description = "harmless\u{1b}[2J".to_owned();
+    module.manifest.products[0].columns[0].description = "two\nlines\r!".to_owned();
+    let text = text(&module);
+    assert!(text.contains("  harmless\u{FFFD}[2J\n") && text.contains("two lines\u{FFFD}!\n"), "{text}");
 }

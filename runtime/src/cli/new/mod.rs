@@ -35,7 +35,7 @@ pub struct Created {
 
 impl fmt::Display for Created {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dir = self.dir.display();
+        let dir = self.dir.strip_prefix(".").unwrap_or(&self.dir).display();
         writeln!(f, "created {dir}; next:")?;
         writeln!(f, "  cd {dir}")?;
         writeln!(f, "  cargo test        # the transform, natively")?;
@@ -106,8 +106,9 @@ pub fn create(parent: &Path, name: &str, sdk: Option<&Path>) -> Result<Created, 
         let path = dir.join(file);
         let folder = path.parent().expect("every file is in the crate's folder");
         std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
-        let text = text.replace("{{workspace}}", own_workspace).replace("{{sdk}}", &dependency).replace("{{name}}", name);
-        std::fs::write(&path, text).map_err(|source| failed(&path, source))?;
+        let text =
+            text.replace("{{workspace}}", own_workspace).replace("{{sdk}}", &dependency).replace("{{name}}", name);
+        std::fs::write(&path, text.trim_end().to_owned() + "\n").map_err(|source| failed(&path, source))?;
     }
     Ok(Created { dir })
 }

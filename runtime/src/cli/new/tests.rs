@@ -27,7 +27,10 @@ fn a_crate_has_all_its_files_and_no_blank_is_left() {
     let created = create(parent.path(), "climate", None).unwrap();
     for (file, _) in FILES {
         let text = std::fs::read_to_string(created.dir.join(file)).unwrap();
-        assert!(!text.contains("{{name}}") && !text.contains("{{sdk}}") && !text.contains("{{workspace}}"), "{file}: {text}");
+        assert!(
+            !text.contains("{{name}}") && !text.contains("{{sdk}}") && !text.contains("{{workspace}}"),
+            "{file}: {text}"
+        );
     }
     let manifest = cargo_toml(&created.dir);
     assert_eq!(manifest["package"]["name"].as_str(), Some("climate"));

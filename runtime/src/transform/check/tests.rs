@@ -26,7 +26,10 @@ fn names_that_cannot_be_folders_are_refused() {
     let refused = ["", "Sales", "sales-eu", "sales/eu", "..", "größe"];
     for name in refused {
         let problems = problems(|manifest| manifest.owner = name.to_owned());
-        assert_eq!(problems, [format!("the module: the owner `{name}` is not of the letters a-z, 0-9 and _ (100 at most)")]);
+        assert_eq!(
+            problems,
+            [format!("the module: the owner `{name}` is not of the letters a-z, 0-9 and _ (100 at most)")]
+        );
     }
 }
 
@@ -127,13 +130,28 @@ fn a_product_has_one_topic() {
 }
 
 #[test]
+fn a_partitioning_that_no_table_can_have_is_refused() {
+    assert_eq!(
+        problems(|manifest| manifest.products[0].columns.push(column("sold_at_month", DataType::Bool))),
+        ["product sales: its partitioning makes the column `sold_at_month`, which it has already"]
+    );
+    assert_eq!(
+        problems(|manifest| manifest.gold[0].partition_by = Granularity::Value),
+        ["gold sales_by_customer: it is partitioned by day, month or year of `window_start`, not by its value"]
+    );
+}
+
+#[test]
 fn types_and_column_names_that_tables_refuse_are_refused() {
     let cases = [
         (
             column("price", DataType::Decimal { precision: 39, scale: 2 }),
             "product sales, column price: decimal(39,2) is not a decimal type: 1 to 38 digits, no more of them after the point",
         ),
-        (column("nothing", DataType::Struct(Vec::new())), "product sales, column nothing: a struct without fields cannot be stored"),
+        (
+            column("nothing", DataType::Struct(Vec::new())),
+            "product sales, column nothing: a struct without fields cannot be stored",
+        ),
         (
             column("a b", DataType::Bool),
             "product sales: the column name `a b` is empty, too long or has characters that tables refuse",

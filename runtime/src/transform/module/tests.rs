@@ -3,7 +3,8 @@
 use super::*;
 use crate::transform::sample;
 use wasm_encoder::{
-    Component, ComponentExportKind, ComponentExportSection, ComponentImportSection, ComponentTypeRef, CustomSection, Module,
+    Component, ComponentExportKind, ComponentExportSection, ComponentImportSection, ComponentTypeRef, CustomSection,
+    Module,
 };
 
 /// A component with these imports, exports and manifest, and nothing inside: reading looks no further.

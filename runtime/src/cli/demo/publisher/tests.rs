@@ -11,7 +11,13 @@ const PARTITIONS: i32 = 2;
 
 fn publisher(broker: &Broker, rate: u32, max_lag: i64) -> Publisher {
     let clock = Clock::manual(1_767_225_600_000);
-    Publisher { bootstrap_servers: broker.bootstrap_servers(), topic: "orders".to_owned(), rate, max_lag, clock }
+    Publisher {
+        bootstrap_servers: broker.bootstrap_servers().to_owned(),
+        topic: "orders".to_owned(),
+        rate,
+        max_lag,
+        clock,
+    }
 }
 
 fn consumer(broker: &Broker) -> BaseConsumer {
