@@ -40,7 +40,8 @@ pub(super) struct Look<'a> {
 
 impl Report {
     pub(super) fn new(site: Arc<Site>, plan: &Plan, last_micro_batch: i64) -> Self {
-        let commits = Commits { micro_batch: last_micro_batch, ..Commits::default() };
+        let last = (last_micro_batch > 0).then_some(last_micro_batch);
+        let commits = Commits { micro_batch: last, ..Commits::default() };
         Self { site, total: Counts::new(plan), commits, micro_batches: 0, looks: VecDeque::new(), counted: Vec::new() }
     }
 
@@ -58,7 +59,7 @@ impl Report {
     pub(super) fn committed(&mut self, plan: &Plan, row: &CommitRow, counts: &Counts) {
         self.total += counts;
         self.micro_batches += 1;
-        self.commits.micro_batch = row.micro_batch;
+        self.commits.micro_batch = Some(row.micro_batch);
         self.commits.committed_at = Some(Time(row.committed_at_ms));
         self.commits.seconds = row.seconds;
         self.commits.last = summary(counts);

@@ -168,7 +168,7 @@ impl FileWriter {
     fn close(&mut self, values: Vec<Option<String>>, mut file: OpenFile) -> Result<(), Error> {
         let layout = &self.layout;
         let metadata = file.writer.finish().map_err(|source| encode_error(&layout.table, source))?;
-        let bytes = file.writer.into_inner().map_err(|source| encode_error(&layout.table, source))?;
+        let bytes = std::mem::take(file.writer.inner_mut());
         let columns = layout.partition_columns();
         let folder: String = columns.iter().zip(&values).fold(String::new(), |folder, (column, value)| {
             let value = value.as_deref().map_or_else(|| "__HIVE_DEFAULT_PARTITION__".into(), partition::escape);

@@ -39,11 +39,11 @@ pub fn demo(args: &DemoArgs) -> Result<(), super::Error> {
     let broker = Broker::start(&[(TOPIC, PARTITIONS)])?;
     // The embedded broker forgets everything when it ends: each start is a new incarnation of the topic.
     let incarnation = u32::try_from(clock.now_ms() / 1000).unwrap_or(u32::MAX);
-    let config = config(args, &broker.bootstrap_servers(), incarnation, &modules)?;
+    let config = config(args, broker.bootstrap_servers(), incarnation, &modules)?;
     let pipeline = Arc::new(Pipeline::load(config, clock.clone(), &run::build_crate)?);
     show::welcome(args);
     let publisher = Publisher {
-        bootstrap_servers: broker.bootstrap_servers(),
+        bootstrap_servers: broker.bootstrap_servers().to_owned(),
         topic: TOPIC.to_owned(),
         rate: args.rate,
         max_lag: MAX_LAG_PER_PARTITION * i64::from(PARTITIONS),

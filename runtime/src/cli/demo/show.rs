@@ -41,7 +41,7 @@ pub(super) async fn progress(site: Arc<Site>) {
             thousands(whole(status.throughput.records_per_second)),
             thousands(u64::try_from(lag).unwrap_or(0)),
             status.freshness_seconds.unwrap_or(0.0),
-            status.commits.micro_batch,
+            status.commits.micro_batch.unwrap_or(0),
             thousands(status.commits.total.rows),
             thousands(status.commits.total.dead_letters),
         );
