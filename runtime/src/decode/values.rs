@@ -30,7 +30,7 @@ impl Nulls {
         for place in self.0.drain(..) {
             bits[place as usize / 8] &= !(1 << (place % 8));
         }
-        if let Some(last) = bits.last_mut().filter(|_| length % 8 != 0) {
+        if let Some(last) = bits.last_mut().filter(|_| !length.is_multiple_of(8)) {
             *last &= (1 << (length % 8)) - 1;
         }
         Some(NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(bits), 0, length)))

@@ -56,7 +56,7 @@ pub(super) fn portable_string_stop(block: &[u8; 16]) -> Stop {
     // The lowest byte that is zero gets its top bit; higher ones may be wrong, which does not matter.
     let zero = |bytes: u128| bytes.wrapping_sub(ONES) & !bytes & TOPS;
     let control = block.wrapping_sub(ONES * 0x20) & !block & TOPS;
-    let stops = zero(block ^ ONES * u128::from(b'"')) | zero(block ^ ONES * u128::from(b'\\')) | control;
+    let stops = zero(block ^ (ONES * u128::from(b'"'))) | zero(block ^ (ONES * u128::from(b'\\'))) | control;
     let before = stops.wrapping_sub(1) & !stops;
     Stop { at: (stops.trailing_zeros() / 8) as usize, ascii: block & TOPS & before == 0 }
 }

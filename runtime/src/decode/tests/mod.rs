@@ -3,6 +3,7 @@
 mod chunks;
 mod payloads;
 mod random;
+mod scalars;
 
 use super::{Decoder, Events};
 use crate::record::{Chunk, Record};
@@ -69,6 +70,35 @@ fn check(events: &Events, columns: &[Column], chunk: &Chunk, first: u32) {
         assert!(column.nullable || array.null_count() == 0);
         assert_eq!(array.nulls().is_some(), array.null_count() > 0);
         array.to_data().validate_full().unwrap();
+    }
+}
+
+/// What becomes of one payload: its row, or why it is none.
+fn outcome(columns: &[Column], payload: &[u8]) -> Result<Value, String> {
+    // A good record on each side shows that a bad one leaves nothing behind.
+    let chunk = chunk([payload, payload]);
+    let mut events = decode(columns, &chunk);
+    match events.dead_letters.pop() {
+        Some(letter) => Err(letter.reason),
+        None => Ok(row(columns, &events.columns, 1)),
+    }
+}
+
+/// Puts each text in the place of the value of the field `v`.
+fn check_values(column: &Column, cases: &[(&str, Result<Value, &str>)]) {
+    for (text, expected) in cases {
+        let payload = format!(r#"{{"a":[1,{{"v":2}}], "v" : {text} ,"z":"more than sixteen bytes"}}"#);
+        let found = outcome(std::slice::from_ref(column), payload.as_bytes()).map(|row| row["v"].clone());
+        let expected = expected.clone().map_err(|reason| match reason.strip_prefix('!') {
+            Some(whole) => whole.to_owned(),
+            None => format!("field \"v\": {reason}"),
+        });
+        assert_eq!(found, expected, "{} of {text}", column.data_type);
+        // The same, where the payload ends behind the value.
+        let payload = format!(r#"{{"v":{text}}}"#);
+        let short = outcome(std::slice::from_ref(column), payload.as_bytes()).map(|row| row["v"].clone());
+        assert_eq!(short.is_ok(), expected.is_ok(), "{} of {text}", column.data_type);
+        assert_eq!(short.ok(), expected.ok(), "{} of {text}", column.data_type);
     }
 }
 
