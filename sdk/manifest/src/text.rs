@@ -1,10 +1,14 @@
-//! How text becomes a value: decimals, dates, timestamps, UUIDs. Shared by the runtime's decoder and the SDK's tests.
+//! How text becomes a value: decimals, dates, timestamps, UUIDs, base64. Shared by the runtime's decoder and the SDK's tests.
+//!
+//! Every function takes bytes that need not be UTF-8, reads all of them or answers `None`, and never rounds.
 
-/// Reads a decimal number (`-12.5`, `1e3` too) as an integer scaled by 10^`scale`.
-///
-/// `None` when it is not a number, has more digits after the point than `scale` that are not zero, or needs more
-/// than `precision` digits.
-#[must_use]
-pub fn decimal(_text: &[u8], _precision: u8, _scale: u8) -> Option<i128> {
-    None
-}
+mod binary;
+mod calendar;
+mod decimal;
+mod pattern;
+mod timestamp;
+
+pub use binary::{base64, base64_into, uuid};
+pub use calendar::date;
+pub use decimal::decimal;
+pub use timestamp::{FormatError, TimestampFormat};

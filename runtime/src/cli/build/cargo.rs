@@ -1,0 +1,104 @@
+//! Runs cargo: a module crate becomes a core WebAssembly module.
+
+use super::Error;
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What modules are compiled for: no operating system, so nothing to import.
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Compiles the crate at `dir`; gives the place of its `.wasm`.
+pub(super) fn compile(dir: &Path) -> Result<PathBuf, Error> {
+    let no_crate = || Error::NoCrate { dir: dir.to_owned() };
+    let manifest = dir.join("Cargo.toml").canonicalize().map_err(|_| no_crate())?;
+    let dir = manifest.parent().ok_or_else(no_crate)?;
+    ensure_target(dir)?;
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(dir)
+        .args(["build", "--lib", "--target", TARGET, "--message-format=json-render-diagnostics"])
+        .args(if has_module_profile(dir)? { ["--profile", "module"].as_slice() } else { &["--release"] })
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut running = cargo.spawn().map_err(|source| Error::Start { program: "cargo", source })?;
+    let stdout = running.stdout.take().expect("stdout is piped, three lines up");
+    let mut wasm = None;
+    for line in BufReader::new(stdout).lines() {
+        wasm = artifact(&line.map_err(Error::Answer)?, &manifest).or(wasm);
+    }
+    let status = running.wait().map_err(Error::Answer)?;
+    if !status.success() {
+        return Err(Error::Compile { status });
+    }
+    wasm.ok_or_else(|| Error::NoWasm { dir: dir.to_owned() })
+}
+
+/// The `.wasm` that a line of cargo's JSON messages reports for the crate of `manifest`.
+fn artifact(line: &str, manifest: &Path) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    if message["reason"] != "compiler-artifact" || Path::new(message["manifest_path"].as_str()?) != manifest {
+        return None;
+    }
+    let files = message["filenames"].as_array()?.iter().filter_map(Value::as_str).map(Path::new);
+    files.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "wasm")).map(Path::to_owned)
+}
+
+/// Adds the target where rustup can; toolchains of distributions have it in a package.
+fn ensure_target(dir: &Path) -> Result<(), Error> {
+    let rustc = Command::new("rustc")
+        .current_dir(dir)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|source| Error::Start { program: "rustc", source })?;
+    if Path::new(String::from_utf8_lossy(&rustc.stdout).trim()).is_dir() {
+        return Ok(());
+    }
+    eprintln!("the Rust toolchain has no target {TARGET} yet: running `rustup target add {TARGET}`");
+    let rustup = Command::new("rustup").current_dir(dir).args(["target", "add", TARGET]).status();
+    match rustup {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Error::AddTarget { status }),
+        Err(_) => Err(Error::NoTarget),
+    }
+}
+
+/// Whether the crate's workspace defines `[profile.module]`; a foreign one gets the release profile.
+fn has_module_profile(dir: &Path) -> Result<bool, Error> {
+    let located = Command::new("cargo")
+        .current_dir(dir)
+        .args(["locate-project", "--workspace", "--message-format", "plain"])
+        .output()
+        .map_err(|source| Error::Start { program: "cargo", source })?;
+    let root = PathBuf::from(String::from_utf8_lossy(&located.stdout).trim());
+    // Where cargo finds no root, the build that follows says so better than we could.
+    let Ok(text) = std::fs::read_to_string(root) else { return Ok(false) };
+    Ok(text.parse::<toml::Table>().is_ok_and(|root| root.get("profile").is_some_and(|p| p.get("module").is_some())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_crates_own_wasm_counts() {
+        let own = Path::new("/crates/retail/Cargo.toml");
+        let line = |manifest: &str, files: &str| {
+            format!(r#"{{"reason":"compiler-artifact","manifest_path":"{manifest}","filenames":[{files}]}}"#)
+        };
+        let cases = [
+            (line("/crates/retail/Cargo.toml", r#""/t/libretail.rlib","/t/retail.wasm""#), Some("/t/retail.wasm")),
+            (line("/crates/other/Cargo.toml", r#""/t/other.wasm""#), None),
+            (line("/crates/retail/Cargo.toml", r#""/t/libretail.rlib""#), None),
+            (r#"{"reason":"build-finished","success":true}"#.to_owned(), None),
+            ("a line that a build script printed".to_owned(), None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(artifact(&line, own), expected.map(PathBuf::from), "{line}");
+        }
+    }
+}

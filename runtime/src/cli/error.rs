@@ -1,0 +1,78 @@
+//! Why a command fails, how that is told, and with which exit code.
+
+use super::{EXIT_USAGE, build, demo, new};
+use crate::transform::ReadError;
+use crate::{config, pipeline, telemetry};
+use std::fmt::Write as _;
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `lakeward build` fails.
+    #[error(transparent)]
+    Build(#[from] build::Error),
+    /// `lakeward inspect` fails.
+    #[error(transparent)]
+    Inspect(#[from] ReadError),
+    /// `lakeward new` fails.
+    #[error(transparent)]
+    New(#[from] new::Error),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The pipeline cannot start or had to stop.
+    #[error(transparent)]
+    Pipeline(#[from] pipeline::Error),
+    /// The log cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
+    /// The embedded broker cannot be started.
+    #[error(transparent)]
+    Broker(#[from] demo::Error),
+    /// The modules that the demo runs are not there.
+    #[error("the modules that the demo builds are not at {}: run it from the checkout", folder.display())]
+    Modules {
+        /// Where they should be.
+        folder: std::path::PathBuf,
+        /// What the file system says.
+        source: std::io::Error,
+    },
+    /// The threads that wait cannot be started.
+    #[error("the runtime cannot be started")]
+    Runtime {
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// 64 when the user gave something wrong, 1 otherwise.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        let usage = match self {
+            Self::Build(error) => error.is_usage(),
+            Self::Pipeline(error) => error.is_configuration(),
+            Self::Config(_) => true,
+            Self::Inspect(_)
+            | Self::Telemetry(_)
+            | Self::Broker(_)
+            | Self::Modules { .. }
+            | Self::Runtime { .. } => false,
+            Self::New(error) => error.is_usage(),
+        };
+        if usage { EXIT_USAGE } else { 1 }
+    }
+}
+
+/// An error and its causes, one a line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = format!("error: {error}\n");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        writeln!(text, "  caused by: {error}").expect("writing to a string cannot fail");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,164 @@
+//! The command line: what can be asked, and how an answer ends the process.
+
+pub mod build;
+pub mod demo;
+mod error;
+pub mod inspect;
+pub mod new;
+pub mod run;
+mod table;
+
+pub use error::{Error, chain};
+
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// `EX_USAGE` of sysexits.h: the command line or the configuration is wrong.
+pub const EXIT_USAGE: u8 = 64;
+
+/// Carries a domain's events to the lake: Kafka topics through WebAssembly transforms into Delta tables and live answers.
+#[derive(Debug, Parser)]
+#[command(name = "lakeward", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 64 wrong usage or configuration, 1 anything else.\n\nBegin with `lakeward demo`.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(DemoArgs),
+    Run(RunArgs),
+    Check(CheckArgs),
+    New(NewArgs),
+    Build(BuildArgs),
+    Inspect(InspectArgs),
+}
+
+/// Run the whole pipeline here and now: an embedded broker, generated orders, a transform, a lake and live answers
+///
+/// Needs no Kafka and no cloud. The orders are dirty on purpose, so that dead letters and late rows are to be seen. The lake is
+/// ordinary Delta tables: read them with anything that reads Delta.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Stop after this many seconds; without it, on Ctrl-C
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+    /// Orders a second
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub rate: u32,
+    /// Where the tables go; an existing lake is continued
+    #[arg(long, value_name = "DIR", default_value = "./lake")]
+    pub lake: PathBuf,
+    /// Where live answers are served
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: std::net::SocketAddr,
+}
+
+/// Run the pipeline of a configuration file
+///
+/// Stops cleanly on Ctrl-C or SIGTERM: what was read is committed first. Killed at any moment, the next run goes on where the tables
+/// say, without a row lost or doubled.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
+    pub config: PathBuf,
+    /// Stop when all that was in the topics at the start is committed, instead of waiting for more
+    #[arg(long)]
+    pub until_current: bool,
+    /// At the end, print one line of JSON that sums up the run
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Check a configuration, its modules, their contracts and the lake, without reading or writing an event
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// Scaffold a module crate in ./NAME
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// The module's name: letters a-z, digits and _, a letter first; also the folder's and the crate's name
+    pub name: String,
+    /// The folder of the crate `lakeward-sdk`; without it, the SDK that this `lakeward` was built beside
+    #[arg(long, value_name = "DIR")]
+    pub sdk: Option<PathBuf>,
+}
+
+/// Build a module crate and verify the component
+///
+/// Compiles for wasm32-unknown-unknown, refuses a module that imports anything but the host's log, asks the module for its manifest
+/// and checks that, and writes one file.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The module crate
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// The file to write; without it, DIR/<name>.wasm
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Show what a module reads and writes, without running it
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A component that `lakeward build` made
+    #[arg(value_name = "FILE.wasm")]
+    pub file: PathBuf,
+    /// Print the manifest, the digest and the size as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command line of this process to its end.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come as errors that belong on stdout; a closed pipe there is nobody's problem.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("{}", chain(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Demo(args) => demo::demo(args),
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => run::check(args),
+        Command::New(args) => {
+            let created = new::create(Path::new("."), &args.name, args.sdk.as_deref())?;
+            print!("{created}");
+            Ok(())
+        }
+        Command::Build(args) => {
+            let built = build::build(&args.dir, args.out.as_deref())?;
+            println!("{} is {} {}", built.path.display(), built.manifest.name, built.manifest.version);
+            println!("{} bytes, sha256 {}", built.bytes, built.digest);
+            Ok(())
+        }
+        Command::Inspect(args) => {
+            let module = crate::transform::ModuleFile::read(&args.file)?;
+            print!("{}", if args.json { inspect::json(&module) } else { inspect::text(&module) });
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

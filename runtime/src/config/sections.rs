@@ -1,0 +1,168 @@
+//! The sections of the configuration, but for Kafka's.
+
+use super::value::{self, Properties, Secret};
+use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `[lake]`: where the tables are.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lake {
+    /// A folder (relative to the current directory) or a URL: `file://`, `s3://`, `s3a://`, `gs://`, `az://`,
+    /// `abfss://`. Default `./lake`.
+    #[serde(deserialize_with = "value::location")]
+    pub location: String,
+    /// What the object store needs to know, as `aws_endpoint` or `aws_access_key_id`; none by default.
+    pub options: Properties,
+}
+
+impl Default for Lake {
+    fn default() -> Self {
+        Self { location: "./lake".to_owned(), options: Properties::default() }
+    }
+}
+
+/// `[modules.<name>]`: a module that the pipeline runs.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Module {
+    /// A `.wasm` file, or the folder of a module crate, which is built first. Relative to the configuration file.
+    pub path: PathBuf,
+}
+
+/// `[micro_batch]`: when rows are committed. Whichever limit is met first ends a micro-batch.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MicroBatch {
+    /// How long a micro-batch collects at the live edge. Larger: fewer and larger files, but rows reach the lake later
+    /// and more is read again after a crash. Smaller: fresher tables, but many small files, which make every query
+    /// slower. At least 100 ms, default 5 s.
+    #[serde(deserialize_with = "value::period")]
+    pub every: Duration,
+    /// The most records of a micro-batch, which decides while the pipeline catches up. Larger: larger files and fewer
+    /// commits, but more memory. Smaller: the reverse. Default 1,000,000.
+    pub rows: NonZeroU64,
+    /// The most bytes of records in a micro-batch. Larger: as `rows`; memory is several times this. Smaller: the
+    /// reverse. Default 128 MiB.
+    #[serde(deserialize_with = "value::size")]
+    pub size: u64,
+}
+
+/// The default of [`MicroBatch::rows`].
+const ROWS: NonZeroU64 = NonZeroU64::new(1_000_000).expect("a million is not 0");
+
+impl Default for MicroBatch {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(5), rows: ROWS, size: 128 << 20 }
+    }
+}
+
+/// `[transform]`: what one call of a module, which is up to 8,192 records, may use up. A record that exceeds a limit
+/// alone is a dead letter, so a change of these limits can change which records become rows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Transform {
+    /// WebAssembly instructions, about. Larger: an endless loop is cut off later. Smaller: it holds a worker up for
+    /// less time, but an honest, heavy transform may be cut off too. Default 10,000,000,000 (a few seconds).
+    pub fuel: NonZeroU64,
+    /// The module's memory. Larger: big chunks and records fit, but every worker may need so much. Smaller: chunks are
+    /// cut in two more often, which is slower. From 64 KiB to 4 GiB, default 64 MiB.
+    #[serde(deserialize_with = "value::wasm_size")]
+    pub memory: u64,
+    /// The backstop for what `fuel` does not see. Larger: a hanging call blocks its worker for longer. Smaller: a busy
+    /// machine cuts off calls that would have ended. It is not deterministic, so keep it well above what `fuel`
+    /// allows. Default 10 s.
+    #[serde(deserialize_with = "value::duration")]
+    pub timeout: Duration,
+    /// What a call may return. Larger: transforms that make many rows of one event fit, but cost that memory. Smaller:
+    /// these become dead letters. Default 64 MiB.
+    #[serde(deserialize_with = "value::wasm_size")]
+    pub output: u64,
+}
+
+/// The default of [`Transform::fuel`].
+const FUEL: NonZeroU64 = NonZeroU64::new(10_000_000_000).expect("ten billion is not 0");
+
+impl Default for Transform {
+    fn default() -> Self {
+        Self { fuel: FUEL, memory: 64 << 20, timeout: Duration::from_secs(10), output: 64 << 20 }
+    }
+}
+
+/// `[workers]`: the threads that decode, transform and aggregate.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workers {
+    /// How many. More than there are partitions or cores bring nothing but memory; fewer leave cores to others.
+    /// Default: one for each core.
+    pub count: Option<NonZeroUsize>,
+}
+
+/// `[gold]`: gold tables and their windows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gold {
+    /// How often gold tables are published at most; live answers do not wait for it. Larger: readers of the tables see
+    /// older windows. Smaller: partitions with open windows are rewritten more often. At least 100 ms, default 10 s.
+    #[serde(deserialize_with = "value::period")]
+    pub every: Duration,
+    /// A partition without records for so long does not hold the watermark back. Larger: one silent partition keeps
+    /// windows open for longer. Smaller: records of a partition that was only slow come too late for their window.
+    /// Default 5 min.
+    #[serde(deserialize_with = "value::duration")]
+    pub idle_after: Duration,
+}
+
+impl Default for Gold {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(10), idle_after: Duration::from_secs(300) }
+    }
+}
+
+/// `[masks]`: how columns are masked.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Masks {
+    /// The key of the `hash` mask, at least 16 bytes (`openssl rand -hex 32` makes a good one); needed by products with
+    /// such a mask only. Under another secret equal values hash to others, so that old and new rows no longer join.
+    #[serde(deserialize_with = "value::secret")]
+    pub secret: Option<Secret>,
+}
+
+/// `[serve]`: the HTTP server.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serve {
+    /// Where to listen; `None`, written `off`, to not serve. Default `127.0.0.1:8080`, which no other machine reaches;
+    /// `0.0.0.0:8080` lets everybody on the network read.
+    #[serde(deserialize_with = "value::listen")]
+    pub listen: Option<SocketAddr>,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self { listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)) }
+    }
+}
+
+/// `[log]`: the log.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Lines for people (the default) or for machines.
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,152 @@
+//! The group commit: everything that a micro-batch made becomes visible, table by table, in an order that a crash cannot hurt.
+//!
+//! ```text
+//! 1. write all files (nobody sees them)
+//! 2. silver tables and dead letters   side by side
+//! 3. state tables                     side by side, after the dead letters: late rows are found by the state, so a dead letter
+//!                                     must be there before the state says that its record is done
+//! 4. the commits table                one row, last
+//! ```
+//!
+//! Every table carries its own offsets in the same commit as its rows. After a crash between two steps the tables that are ahead skip
+//! what they have, and the others catch up. Gold tables are no part of it: they are written from committed state, at their own pace.
+
+use super::plan::{COMMITS, Plan, TableKind};
+use super::Error;
+use crate::checkpoint::SourcePartition;
+use crate::sink::{self, Commit, DataFile, OffsetMove, Table};
+use std::future::Future;
+use std::time::Duration;
+
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Files written at the same time.
+const UPLOADS: usize = 8;
+
+/// The tables of a pipeline, and who may write them: one commit at a time.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub(super) tables: Vec<Table>,
+}
+
+/// A micro-batch as the tables take it.
+pub(super) struct Group {
+    pub(super) micro_batch: i64,
+    pub(super) at_ms: i64,
+    /// By table.
+    pub(super) files: Vec<Vec<DataFile>>,
+    /// By table: files that the commit replaces.
+    pub(super) remove: Vec<Vec<String>>,
+    /// Every owned partition, the index of its topic, and its next offset.
+    pub(super) positions: Vec<(SourcePartition, usize, i64)>,
+    /// By table.
+    pub(super) horizons_ms: Vec<Option<i64>>,
+}
+
+impl Tables {
+    /// Writes the files of all tables but the last step's.
+    pub(super) async fn upload(&self, group: &Group) -> Result<(), Error> {
+        use futures::{StreamExt, TryStreamExt};
+        let files = self.tables.iter().zip(&group.files).flat_map(|(table, files)| files.iter().map(move |f| (table, f)));
+        futures::stream::iter(files)
+            .map(|(table, file)| persist("writing a file", move || table.write_file(file)))
+            .buffer_unordered(UPLOADS)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(())
+    }
+
+    /// Commits the tables of one kind, side by side.
+    pub(super) async fn commit(&mut self, plan: &Plan, group: &Group, kind: TableKind) -> Result<(), Error> {
+        let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind;
+        let commits = self.tables.iter_mut().enumerate().filter(of_kind).map(|(index, table)| {
+            let offsets = moves(table, group, plan.tables[index].topic);
+            let commit = Commit {
+                add: group.files[index].clone(),
+                remove: group.remove[index].clone(),
+                offsets,
+                micro_batch: group.micro_batch,
+                at_ms: group.at_ms,
+                horizon_ms: group.horizons_ms[index],
+            };
+            commit_one(table, commit)
+        });
+        futures::future::try_join_all(commits).await?;
+        Ok(())
+    }
+
+    /// The versions of the tables that a micro-batch moved, as JSON.
+    pub(super) fn versions(&self) -> String {
+        let versions: serde_json::Map<String, serde_json::Value> = self
+            .tables
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != COMMITS)
+            .map(|(_, table)| (table.path().to_owned(), table.version().into()))
+            .collect();
+        serde_json::Value::Object(versions).to_string()
+    }
+}
+
+/// Every owned partition of the table's topic, from where the table stands to the micro-batch's end.
+fn moves(table: &Table, group: &Group, topic: Option<usize>) -> Vec<OffsetMove> {
+    let fed_by = |(_, of, _): &&(SourcePartition, usize, i64)| topic.is_none_or(|topic| topic == *of);
+    let step = |(partition, _, next): &(SourcePartition, usize, i64)| {
+        let from = table.offsets().get(partition);
+        OffsetMove { partition: partition.clone(), from, next: from.map_or(*next, |from| from.max(*next)) }
+    };
+    group.positions.iter().filter(fed_by).map(step).collect()
+}
+
+/// One table's commit. Without rows and without progress there is nothing to commit.
+pub(super) async fn commit_one(table: &mut Table, commit: Commit) -> Result<(), Error> {
+    let moved = commit.offsets.iter().any(|step| step.from != Some(step.next));
+    if !moved && commit.add.is_empty() && commit.remove.is_empty() {
+        return Ok(());
+    }
+    let id = uuid::Uuid::new_v4().to_string();
+    let mut wait = Duration::from_millis(100);
+    loop {
+        match table.commit(&commit, &id).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(table = table.path(), error = %chain(&error), "the commit is tried again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Tries until it works or cannot: a store that is away for a while costs time, not the process.
+pub(super) async fn persist<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, sink::Error>>,
+{
+    let mut wait = Duration::from_millis(100);
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) if error.is_transient() => {
+                tracing::warn!(error = %chain(&error), "{what} is tried again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

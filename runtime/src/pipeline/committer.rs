@@ -1,0 +1,279 @@
+//! Decides when a micro-batch ends, collects the workers' shares, and commits them as one group.
+
+use super::commit::{Group, Tables};
+use super::gold::{Publisher, Target};
+use super::ledger::Counts;
+use super::plan::{COMMITS, Plan, TableKind};
+use super::progress::Progress;
+use super::report::Report;
+use super::session::Slot;
+use super::worker::{Close, Command, Part};
+use super::{Error, horizon};
+use crate::aggregate::{Changes, View};
+use crate::checkpoint::SourcePartition;
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::sink::system::CommitRow;
+use crate::sink::{DataFile, FileWriter, Warehouse};
+use crossbeam_channel::Sender;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Files of a state table after which it is rewritten as one snapshot.
+const STATE_FILES: usize = 64;
+
+/// Versions of a table after which its log gets a checkpoint.
+const CHECKPOINT_EVERY: u64 = 100;
+
+/// A micro-batch behind the live edge is closed after this many times `every` at the latest.
+const PATIENCE: u32 = 12;
+
+/// The one who commits.
+pub(super) struct Committer {
+    pub(super) config: Arc<Config>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) lake: Warehouse,
+    pub(super) clock: Clock,
+    pub(super) tables: Tables,
+    pub(super) slots: Vec<Slot>,
+    pub(super) views: Vec<Arc<View>>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) workers: Vec<Sender<Command>>,
+    pub(super) parts: tokio::sync::mpsc::Receiver<Result<Part, Error>>,
+    pub(super) publisher: Publisher,
+    pub(super) report: Report,
+    pub(super) horizon: horizon::Horizon,
+    pub(super) micro_batch: i64,
+    /// By slot: the committed next offset.
+    pub(super) committed: Vec<i64>,
+    pub(super) opened: Instant,
+    pub(super) published: Instant,
+    /// By table: the version of its newest checkpoint that we made.
+    pub(super) checkpoints: Vec<u64>,
+    /// Records when the micro-batch was opened.
+    pub(super) opened_at_records: u64,
+}
+
+impl Committer {
+    /// Whether the open micro-batch should end: at the live edge by time, behind it by size, so that a backlog is not cut into small files.
+    pub(super) fn is_due(&self, lag: i64) -> bool {
+        let limits = &self.config.micro_batch;
+        let (rows, bytes) = self.progress.open_size();
+        if rows >= limits.rows.get() || bytes >= limits.size {
+            return true;
+        }
+        let age = clock::instant().duration_since(self.opened);
+        if age < limits.every || !self.has_progress() {
+            return false;
+        }
+        let records = self.progress.read() - self.opened_at_records;
+        let is_behind = lag > i64::try_from(records).unwrap_or(i64::MAX);
+        !is_behind || age >= limits.every * PATIENCE
+    }
+
+    /// Whether the open micro-batch has grown so far that reading must wait.
+    pub(super) fn is_full(config: &Config, progress: &Progress) -> bool {
+        let (rows, bytes) = progress.open_size();
+        rows >= config.micro_batch.rows.get() * 2 || bytes >= config.micro_batch.size * 2
+    }
+
+    fn has_progress(&self) -> bool {
+        let next = |slot: usize| self.progress.lanes[slot].next.load(std::sync::atomic::Ordering::Relaxed);
+        self.committed.iter().enumerate().any(|(slot, committed)| next(slot) > *committed)
+    }
+
+    /// Whether gold tables are behind their state for as long as they may be.
+    pub(super) fn is_gold_due(&self) -> bool {
+        clock::instant().duration_since(self.published) >= self.config.gold.every
+    }
+
+    /// Ends the micro-batch and commits it. Returns the committed offsets by slot.
+    pub(super) async fn close(&mut self) -> Result<Vec<(usize, i64)>, Error> {
+        if !self.has_progress() {
+            self.opened = clock::instant();
+            return Ok(Vec::new());
+        }
+        let started = clock::instant();
+        let close = Close {
+            micro_batch: self.micro_batch + 1,
+            horizons_ms: self.horizon.ms().to_vec(),
+            snapshot: self.plan.golds.iter().map(|gold| self.needs_snapshot(gold.state_table)).collect(),
+        };
+        self.opened = started;
+        self.opened_at_records = self.progress.read();
+        for worker in &self.workers {
+            let command = Command::Close(close.clone());
+            if tokio::task::block_in_place(|| worker.send(command)).is_err() {
+                return Err(self.worker_error());
+            }
+        }
+        let mut share = Share::new(&self.plan);
+        for _ in 0..self.workers.len() {
+            share.add(self.parts.recv().await.ok_or(Error::Thread { thread: "worker" })??);
+        }
+        self.commit(&close, share, started).await
+    }
+
+    /// What a worker said before it ended.
+    fn worker_error(&mut self) -> Error {
+        while let Ok(part) = self.parts.try_recv() {
+            if let Err(error) = part {
+                return error;
+            }
+        }
+        Error::Thread { thread: "worker" }
+    }
+
+    fn needs_snapshot(&self, state_table: usize) -> bool {
+        self.tables.tables[state_table].files().len() >= STATE_FILES
+    }
+
+    async fn commit(&mut self, close: &Close, share: Share, started: Instant) -> Result<Vec<(usize, i64)>, Error> {
+        debug_assert!(share.counts.is_balanced(), "every record is accounted for: {:?}", share.counts);
+        self.horizon.observe(&share.watermarks, &self.progress, self.clock.now_ms());
+        let micro_batch = close.micro_batch;
+        let mut group = self.group(close, &share);
+        group.files = share.files;
+        self.tables.upload(&group).await?;
+        for kind in [TableKind::Silver, TableKind::DeadLetters] {
+            self.tables.commit(&self.plan, &group, kind).await?;
+        }
+        self.tables.commit(&self.plan, &group, TableKind::State).await?;
+        for ((view, changes), horizon_ms) in self.views.iter().zip(&share.changes).zip(self.horizon.ms()) {
+            view.apply_committed(micro_batch, changes);
+            view.set_horizon_ms(*horizon_ms);
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let row = self.row(&group, &share.counts, seconds);
+        group.files[COMMITS] = self.encode_row(&row)?;
+        for file in &group.files[COMMITS] {
+            super::commit::persist("writing the commits table", || self.tables.tables[COMMITS].write_file(file)).await?;
+        }
+        self.tables.commit(&self.plan, &group, TableKind::Commits).await?;
+        self.micro_batch = micro_batch;
+        for (slot, next) in &share.positions {
+            self.committed[*slot] = *next;
+        }
+        self.report.committed(&self.plan, &row, &share.counts);
+        tracing::info!(
+            micro_batch,
+            records = row.records,
+            rows = row.rows,
+            dead_letters = row.dead_letters,
+            seconds = started.elapsed().as_secs_f64(),
+            "committed micro-batch"
+        );
+        self.checkpoint_logs();
+        Ok(share.positions)
+    }
+
+    fn group(&self, close: &Close, share: &Share) -> Group {
+        let tables = self.plan.tables.len();
+        let (mut remove, mut horizons_ms) = (vec![Vec::new(); tables], vec![None; tables]);
+        for (index, gold) in self.plan.golds.iter().enumerate() {
+            horizons_ms[gold.state_table] = Some(self.horizon.ms()[index]);
+            if close.snapshot[index] {
+                remove[gold.state_table] = self.tables.tables[gold.state_table].files().keys().cloned().collect();
+            }
+        }
+        let position = |(slot, next): &(usize, i64)| {
+            (self.slots[*slot].partition.clone(), self.slots[*slot].topic, *next)
+        };
+        Group {
+            micro_batch: close.micro_batch,
+            at_ms: self.clock.now_ms(),
+            files: Vec::new(),
+            remove,
+            positions: share.positions.iter().map(position).collect(),
+            horizons_ms,
+        }
+    }
+
+    fn row(&self, group: &Group, counts: &Counts, seconds: f64) -> CommitRow {
+        let total = counts.total();
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let stood = |partition: &SourcePartition| self.tables.tables[COMMITS].offsets().get(partition);
+        let offsets: BTreeMap<String, [i64; 2]> = group
+            .positions
+            .iter()
+            .map(|(partition, _, next)| (partition.to_string(), [stood(partition).unwrap_or(0), *next]))
+            .collect();
+        CommitRow {
+            micro_batch: group.micro_batch,
+            committed_at_ms: group.at_ms,
+            records: signed(total.records),
+            with_rows: signed(total.with_rows),
+            skips: signed(total.skips),
+            dead_letters: signed(total.dead_letters),
+            rows: signed(counts.rows_written()),
+            late: signed(counts.late_rows()),
+            offsets: serde_json::to_string(&offsets).unwrap_or_default(),
+            tables: self.tables.versions(),
+            modules: self.plan.digests(),
+            seconds,
+        }
+    }
+
+    fn encode_row(&self, row: &CommitRow) -> Result<Vec<DataFile>, Error> {
+        let mut writer = FileWriter::new(Arc::clone(&self.plan.tables[COMMITS].layout));
+        writer.write(row.columns())?;
+        Ok(writer.finish()?)
+    }
+
+    /// Brings the gold tables to the committed state.
+    pub(super) async fn publish_gold(&mut self) -> Result<(), Error> {
+        self.published = clock::instant();
+        let position = |(slot, next): (&Slot, &i64)| (slot.partition.clone(), slot.topic, *next);
+        let positions: Vec<_> = self.slots.iter().zip(&self.committed).map(position).collect();
+        let target = Target {
+            plan: &self.plan,
+            views: &self.views,
+            micro_batch: self.micro_batch,
+            at_ms: self.clock.now_ms(),
+            positions: &positions,
+        };
+        self.publisher.publish(&mut self.tables, &target).await?;
+        self.checkpoint_logs();
+        Ok(())
+    }
+
+    /// Starts a checkpoint for each log that has grown enough; in the background, since commits do not wait for it.
+    fn checkpoint_logs(&mut self) {
+        for (table, newest) in self.tables.tables.iter().zip(&mut self.checkpoints) {
+            if table.version() >= *newest + CHECKPOINT_EVERY {
+                *newest = table.version();
+                tokio::task::spawn_blocking(table.checkpoint(&self.lake));
+            }
+        }
+    }
+}
+
+/// What all workers made of a micro-batch.
+struct Share {
+    positions: Vec<(usize, i64)>,
+    files: Vec<Vec<DataFile>>,
+    changes: Vec<Vec<Changes>>,
+    watermarks: Vec<(usize, usize, i64)>,
+    counts: Counts,
+}
+
+impl Share {
+    fn new(plan: &Plan) -> Self {
+        Self {
+            positions: Vec::new(),
+            files: vec![Vec::new(); plan.tables.len()],
+            changes: vec![Vec::new(); plan.golds.len()],
+            watermarks: Vec::new(),
+            counts: Counts::new(plan),
+        }
+    }
+
+    fn add(&mut self, part: Part) {
+        self.positions.extend(part.positions);
+        self.files.iter_mut().zip(part.files).for_each(|(all, files)| all.extend(files));
+        self.changes.iter_mut().zip(part.changes).for_each(|(all, changes)| all.extend(changes));
+        self.watermarks.extend(part.watermarks);
+        self.counts += &part.counts;
+    }
+}

@@ -1,0 +1,212 @@
+//! What stops a pipeline.
+
+use crate::{aggregate, decode, product, sink, source, transform};
+
+/// Why the pipeline cannot start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A module's crate does not build.
+    #[error("module {module} cannot be built")]
+    Build {
+        /// The module.
+        module: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A module's file is not one that can be hosted.
+    #[error("module {module} cannot be read")]
+    ReadModule {
+        /// The module.
+        module: String,
+        /// The cause.
+        source: transform::ReadError,
+    },
+    /// The configuration and the module disagree on its name.
+    #[error("the configuration names module {configured}, its manifest says {found}: write [modules.{found}]")]
+    ModuleName {
+        /// The name in the configuration.
+        configured: String,
+        /// The name in the manifest.
+        found: String,
+    },
+    /// Two modules have one name.
+    #[error("two modules are named {module}")]
+    TwoModules {
+        /// The name.
+        module: String,
+    },
+    /// The manifest contradicts itself.
+    #[error("the manifest of module {module} is refused: {problems}")]
+    Manifest {
+        /// The module.
+        module: String,
+        /// What is wrong.
+        problems: String,
+    },
+    /// Two modules write one product.
+    #[error("product {product} is written by two modules, {other} and {module}: a product has one owner")]
+    TwoOwners {
+        /// The product.
+        product: String,
+        /// One module.
+        module: String,
+        /// The other.
+        other: String,
+    },
+    /// A product's contract cannot be held.
+    #[error("a product of module {module} is refused")]
+    Contract {
+        /// The module.
+        module: String,
+        /// The cause.
+        source: product::Error,
+    },
+    /// A gold product cannot be computed.
+    #[error("a gold product of module {module} is refused")]
+    Gold {
+        /// The module.
+        module: String,
+        /// The cause.
+        source: aggregate::Error,
+    },
+    /// The columns of an input cannot be decoded.
+    #[error("the events of topic {topic} cannot be decoded")]
+    Decode {
+        /// The topic.
+        topic: String,
+        /// The cause.
+        source: decode::Error,
+    },
+    /// The configuration names a topic that no module reads.
+    #[error("the configuration has a section for topic {topic}, which no module reads; they read {read}")]
+    UnreadTopic {
+        /// The topic.
+        topic: String,
+        /// The topics that modules read.
+        read: String,
+    },
+    /// Topics come from Kafka and there is no broker.
+    #[error("topic {topic} has no path, and [kafka] brokers is not set")]
+    NoBrokers {
+        /// The topic.
+        topic: String,
+    },
+    /// The engine or a module failed.
+    #[error(transparent)]
+    Transform(#[from] transform::Error),
+    /// Reading failed.
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    /// The lake failed.
+    #[error(transparent)]
+    Sink(#[from] sink::Error),
+    /// The log does not hold the offset at which the tables stand.
+    #[error(
+        "the tables are at offset {stored} of {topic}/{partition}, but the log holds {start} to {end}: {explanation}; \
+         raise `incarnation` under [topics.{topic}] to read a recreated topic from its start"
+    )]
+    OutOfLog {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset in the tables.
+        stored: i64,
+        /// The log's first offset.
+        start: i64,
+        /// The log's end.
+        end: i64,
+        /// What that means.
+        explanation: &'static str,
+    },
+    /// A rule with `on_violation = "stop"` was broken.
+    #[error("product {product} stopped at {topic}/{partition} offset {offset}: {reason}")]
+    Stopped {
+        /// The product.
+        product: String,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// The broken rule.
+        reason: String,
+    },
+    /// The state of a gold product cannot be read back.
+    #[error("the state of {product} cannot be restored")]
+    State {
+        /// The product.
+        product: String,
+        /// The cause.
+        source: aggregate::Error,
+    },
+    /// A thread ended in a way that it never should.
+    #[error("a {thread} thread ended unexpectedly")]
+    Thread {
+        /// The thread.
+        thread: &'static str,
+    },
+    /// The address cannot be listened on.
+    #[error("{address} cannot be listened on")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// What to do after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Open the tables and start over: what others committed meanwhile is then seen.
+    Restart,
+    /// Wait and try again: a server is not there.
+    Retry,
+    /// Stop: somebody must change something.
+    Stop,
+}
+
+impl Error {
+    /// What to do.
+    #[must_use]
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Source(error) if error.is_transient() => Remedy::Retry,
+            Self::Sink(sink::Error::Moved { .. } | sink::Error::Replaced { .. }) => Remedy::Restart,
+            Self::Sink(error) if error.is_transient() => Remedy::Retry,
+            _ => Remedy::Stop,
+        }
+    }
+
+    /// Whether the configuration or a module is at fault, rather than the world.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Build { .. }
+            | Self::ReadModule { .. }
+            | Self::ModuleName { .. }
+            | Self::TwoModules { .. }
+            | Self::Manifest { .. }
+            | Self::TwoOwners { .. }
+            | Self::Contract { .. }
+            | Self::Gold { .. }
+            | Self::Decode { .. }
+            | Self::UnreadTopic { .. }
+            | Self::NoBrokers { .. }
+            | Self::Transform(transform::Error::Load { .. })
+            | Self::Source(source::Error::Configuration(_) | source::Error::Pattern { .. })
+            | Self::Sink(sink::Error::Location { .. } | sink::Error::Folder { .. } | sink::Error::Schema { .. }) => true,
+            Self::Transform(_)
+            | Self::Source(_)
+            | Self::Sink(_)
+            | Self::OutOfLog { .. }
+            | Self::Stopped { .. }
+            | Self::State { .. }
+            | Self::Thread { .. }
+            | Self::Listen { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What became of every record: `records = with rows + skips + dead letters`, per module and in all.
+
+use super::plan::Plan;
+use std::ops::AddAssign;
+
+/// Counts of a micro-batch, or of a worker's share of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By module.
+    pub modules: Vec<ModuleCounts>,
+    /// Rows written, by silver product.
+    pub rows: Vec<u64>,
+    /// Rows that came after their window had closed, by gold product.
+    pub late: Vec<u64>,
+    /// Broken expectations, by silver product and expectation.
+    pub violations: Vec<Vec<u64>>,
+    /// Records read, whatever modules read them.
+    pub read: u64,
+}
+
+/// What became of the records given to a module.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ModuleCounts {
+    /// Records given to it.
+    pub records: u64,
+    /// Records that became rows.
+    pub with_rows: u64,
+    /// Records from which it made nothing, on purpose.
+    pub skips: u64,
+    /// Records that became dead letters.
+    pub dead_letters: u64,
+    /// Of these, records that the module rejected or failed on.
+    pub rejects: u64,
+    /// Calls that failed.
+    pub traps: u64,
+    /// Nanoseconds in its calls, the copies in and out and the checks among them.
+    pub nanoseconds: u64,
+    /// Fuel used.
+    pub fuel: u64,
+}
+
+impl Counts {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            modules: vec![ModuleCounts::default(); plan.modules.len()],
+            rows: vec![0; plan.products.len()],
+            late: vec![0; plan.golds.len()],
+            violations: plan
+                .products
+                .iter()
+                .map(|product| vec![0; product.contract.product().expectations.len()])
+                .collect(),
+            read: 0,
+        }
+    }
+
+    /// Rows of all silver products.
+    #[must_use]
+    pub fn rows_written(&self) -> u64 {
+        self.rows.iter().sum()
+    }
+
+    /// Late rows of all gold products.
+    #[must_use]
+    pub fn late_rows(&self) -> u64 {
+        self.late.iter().sum()
+    }
+
+    /// The counts of all modules together.
+    #[must_use]
+    pub fn total(&self) -> ModuleCounts {
+        let mut total = ModuleCounts::default();
+        for module in &self.modules {
+            total += *module;
+        }
+        total
+    }
+
+    /// Whether every record is accounted for.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.modules.iter().all(|module| module.records == module.with_rows + module.skips + module.dead_letters)
+    }
+}
+
+impl AddAssign for ModuleCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.with_rows += other.with_rows;
+        self.skips += other.skips;
+        self.dead_letters += other.dead_letters;
+        self.rejects += other.rejects;
+        self.traps += other.traps;
+        self.nanoseconds += other.nanoseconds;
+        self.fuel += other.fuel;
+    }
+}
+
+impl AddAssign<&Counts> for Counts {
+    fn add_assign(&mut self, other: &Self) {
+        let add = |ours: &mut Vec<u64>, theirs: &[u64]| {
+            ours.resize(ours.len().max(theirs.len()), 0);
+            ours.iter_mut().zip(theirs).for_each(|(ours, theirs)| *ours += theirs);
+        };
+        self.modules.resize(self.modules.len().max(other.modules.len()), ModuleCounts::default());
+        self.modules.iter_mut().zip(&other.modules).for_each(|(ours, theirs)| *ours += *theirs);
+        add(&mut self.rows, &other.rows);
+        add(&mut self.late, &other.late);
+        self.violations.resize(self.violations.len().max(other.violations.len()), Vec::new());
+        self.violations.iter_mut().zip(&other.violations).for_each(|(ours, theirs)| add(ours, theirs));
+        self.read += other.read;
+    }
+}

@@ -1,0 +1,121 @@
+//! The pipeline itself: the one place that knows the order of the stages.
+
+mod chunk;
+mod commit;
+mod committer;
+mod error;
+mod gold;
+mod horizon;
+mod lane;
+mod ledger;
+mod plan;
+mod progress;
+mod reader;
+mod report;
+mod run;
+mod session;
+mod worker;
+
+pub use error::{Error, Remedy};
+pub use run::{Options, Summary};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::serve::{Catalog, Site, Status, Time};
+use crate::sink::Warehouse;
+use crate::telemetry::Metrics;
+use lakeward_manifest::Layer;
+use plan::Plan;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+/// Builds the module crate in a folder and says where the component is.
+pub type Build<'a> = &'a dyn Fn(&Path) -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A pipeline whose parts fit together.
+pub struct Pipeline {
+    config: Arc<Config>,
+    plan: Arc<Plan>,
+    clock: Clock,
+    site: Arc<Site>,
+    workers: usize,
+    /// Records that are not processed yet; -1 while that is not known.
+    lag: Arc<AtomicI64>,
+}
+
+impl Pipeline {
+    /// Reads and checks everything that the configuration names; contacts neither Kafka nor the lake.
+    ///
+    /// # Errors
+    /// When the configuration, a module or their combination is wrong.
+    pub fn load(config: Config, clock: Clock, build: Build<'_>) -> Result<Self, Error> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers = config.workers.count.map_or(cores, NonZeroUsize::get);
+        let files = plan::read_modules(&config, build)?;
+        let plan = Arc::new(Plan::load(&config, &files, workers)?);
+        check_topics(&config, &plan)?;
+        let status = Status::starting(config.pipeline.clone(), Time(clock.now_ms()));
+        let site = Arc::new(Site::new(status, Arc::new(Metrics::new())));
+        Ok(Self { config: Arc::new(config), plan, clock, site, workers, lag: Arc::new(AtomicI64::new(-1)) })
+    }
+
+    /// What the HTTP side shows.
+    #[must_use]
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// The number of records that are not processed yet, as it changes; -1 while it is not known.
+    #[must_use]
+    pub fn lag(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.lag)
+    }
+
+    /// What was found, for a person: modules, topics and products, a line each.
+    #[must_use]
+    pub fn describe(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for module in &self.plan.modules {
+            let manifest = module.manifest();
+            lines.push(format!("module {} {} of {}", manifest.name, manifest.version, manifest.owner));
+        }
+        lines.extend(self.plan.topics.iter().map(|topic| format!("topic {}", topic.name)));
+        lines.extend(self.plan.products.iter().map(|product| format!("product silver/{}", product.path)));
+        lines.extend(self.plan.golds.iter().map(|gold| format!("product gold/{}", gold.plan.path())));
+        lines
+    }
+
+    fn catalog(&self, lake: &Warehouse) -> Catalog {
+        let mut catalog = Catalog::default();
+        for module in &self.plan.modules {
+            catalog.add_module(module.manifest(), |layer: Layer, path: &str| {
+                lake.table_url(&format!("{layer}/{path}")).to_string()
+            });
+        }
+        catalog
+    }
+}
+
+/// Every topic can be read from somewhere, and every configured topic is read.
+fn check_topics(config: &Config, plan: &Plan) -> Result<(), Error> {
+    for name in config.topics.keys() {
+        if plan.topics.iter().all(|topic| &*topic.name != name) {
+            let read: Vec<&str> = plan.topics.iter().map(|topic| &*topic.name).collect();
+            return Err(Error::UnreadTopic { topic: name.clone(), read: read.join(", ") });
+        }
+    }
+    for topic in &plan.topics {
+        let has_path = config.topics.get(&*topic.name).is_some_and(|settings| settings.path.is_some());
+        if !has_path && config.kafka.brokers.is_none() {
+            return Err(Error::NoBrokers { topic: topic.name.to_string() });
+        }
+        crate::decode::Decoder::new(&plan.columns(plan.topics.iter().position(|t| t.name == topic.name).unwrap_or(0)))
+            .map_err(|source| Error::Decode { topic: topic.name.to_string(), source })?;
+    }
+    if let Some(topic) = plan.topics.first().filter(|_| config.kafka.brokers.is_some()) {
+        session::connect(config, &topic.name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! What the pipeline is made of: modules, topics, products and tables, checked against each other before anything runs.
+
+use super::Error;
+use crate::aggregate;
+use crate::config::{Config, Secret};
+use crate::product::Contract;
+use crate::sink::{Layout, TableSpec, system};
+use crate::transform::{self, Host, Limits, Module, ModuleFile};
+use arrow_schema::{DataType, Field, Schema};
+use lakeward_manifest::{Column, Granularity, Manifest, PartitionBy};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The hidden columns that lead a silver row back to its record.
+pub(super) const ORIGIN_COLUMNS: [&str; 2] = ["_lakeward_partition", "_lakeward_offset"];
+
+/// The parts of a pipeline. Indices into its lists are what the workers pass around.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) modules: Vec<Module>,
+    pub(super) topics: Vec<Topic>,
+    pub(super) products: Vec<Product>,
+    pub(super) golds: Vec<Gold>,
+    pub(super) tables: Vec<TablePlan>,
+}
+
+/// A topic and who reads it.
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub(super) name: Arc<str>,
+    pub(super) inputs: Vec<Input>,
+}
+
+/// One input of one module.
+#[derive(Debug)]
+pub(super) struct Input {
+    pub(super) module: usize,
+    /// The input's index in the module's manifest.
+    pub(super) index: u32,
+    /// The pipeline's products, by their index in the module's manifest.
+    pub(super) products: Vec<usize>,
+}
+
+/// A silver product.
+#[derive(Debug)]
+pub(super) struct Product {
+    pub(super) path: String,
+    pub(super) contract: Contract,
+    pub(super) table: usize,
+    pub(super) golds: Vec<usize>,
+}
+
+/// A gold product.
+#[derive(Debug)]
+pub(super) struct Gold {
+    pub(super) plan: Arc<aggregate::Plan>,
+    pub(super) topic: usize,
+    pub(super) state_table: usize,
+    pub(super) gold_table: usize,
+    /// The name of the gold table's partition column.
+    pub(super) part_column: Option<String>,
+}
+
+/// A table and who feeds it.
+#[derive(Debug)]
+pub(super) struct TablePlan {
+    pub(super) spec: TableSpec,
+    pub(super) layout: Arc<Layout>,
+    pub(super) kind: TableKind,
+    /// The topic whose partitions the table follows; `None` for all.
+    pub(super) topic: Option<usize>,
+}
+
+/// What a table is in a group commit, in the order in which the kinds are committed: see `commit.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TableKind {
+    Silver,
+    DeadLetters,
+    State,
+    Commits,
+    Gold,
+}
+
+/// The tables that every pipeline has, by index.
+pub(super) const DEAD_LETTERS: usize = 0;
+pub(super) const COMMITS: usize = 1;
+
+impl Plan {
+    /// Reads, checks and compiles everything that the configuration names; contacts nothing.
+    pub(super) fn load(config: &Config, files: &[ModuleFile], workers: usize) -> Result<Self, Error> {
+        let limits = Limits {
+            fuel: config.transform.fuel.get(),
+            memory: usize::try_from(config.transform.memory).unwrap_or(usize::MAX),
+            output: usize::try_from(config.transform.output).unwrap_or(usize::MAX),
+            timeout: config.transform.timeout,
+        };
+        let host = Host::new(limits, workers)?;
+        let mut plan = Self { modules: Vec::new(), topics: Vec::new(), products: Vec::new(), golds: Vec::new(), tables: Vec::new() };
+        plan.add_table(system::DEAD_LETTERS, "Records that could not become rows.", TableKind::DeadLetters, None, &system::dead_letters_schema(), &[], &["offset"]);
+        plan.add_table(system::COMMITS, "One row for every micro-batch.", TableKind::Commits, None, &system::commits_schema(), &[], &[]);
+        for file in files {
+            plan.add_module(&host, file, config.masks.secret.as_ref().map(Secret::expose))?;
+        }
+        Ok(plan)
+    }
+
+    fn add_module(&mut self, host: &Host, file: &ModuleFile, secret: Option<&[u8]>) -> Result<(), Error> {
+        let manifest = &file.manifest;
+        let problems: Vec<String> = transform::check(manifest).iter().map(ToString::to_string).collect();
+        if !problems.is_empty() {
+            return Err(Error::Manifest { module: manifest.name.clone(), problems: problems.join("; ") });
+        }
+        if self.modules.iter().any(|module| module.manifest().name == manifest.name) {
+            return Err(Error::TwoModules { module: manifest.name.clone() });
+        }
+        let module = self.modules.len();
+        let first_product = self.products.len();
+        self.modules.push(Module::load(host, file)?);
+        for (index, product) in manifest.products.iter().enumerate() {
+            let topic = self.topic_of(manifest, index);
+            self.add_product(manifest, product, topic, secret)?;
+        }
+        for (index, input) in manifest.inputs.iter().enumerate() {
+            let topic = self.topic(&input.topic);
+            let products = (first_product..self.products.len()).collect();
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            self.topics[topic].inputs.push(Input { module, index, products });
+        }
+        Ok(())
+    }
+
+    /// The topic that feeds a product: the checks of the manifest leave exactly one.
+    fn topic_of(&mut self, manifest: &Manifest, product: usize) -> usize {
+        let name = &manifest.products[product].name;
+        let fed_by = manifest.inputs.iter().find(|input| input.products.contains(name));
+        let topic = fed_by.or(manifest.inputs.first()).map(|input| input.topic.clone()).unwrap_or_default();
+        self.topic(&topic)
+    }
+
+    fn topic(&mut self, name: &str) -> usize {
+        if let Some(known) = self.topics.iter().position(|topic| &*topic.name == name) {
+            return known;
+        }
+        self.topics.push(Topic { name: name.into(), inputs: Vec::new() });
+        self.topics.len() - 1
+    }
+
+    fn add_product(
+        &mut self,
+        manifest: &Manifest,
+        product: &lakeward_manifest::Product,
+        topic: usize,
+        secret: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        let path = format!("{}/{}", manifest.owner, product.name);
+        if let Some(other) = self.owner_of(&path) {
+            return Err(Error::TwoOwners { product: path, module: manifest.name.clone(), other });
+        }
+        let contract = Contract::new(product, secret)
+            .map_err(|source| Error::Contract { module: manifest.name.clone(), source })?;
+        let mut fields: Vec<_> = contract.table_schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(ORIGIN_COLUMNS[0], DataType::Int32, false)));
+        fields.push(Arc::new(Field::new(ORIGIN_COLUMNS[1], DataType::Int64, false)));
+        let schema = Schema::new(fields);
+        let increasing: Vec<&str> = vec![ORIGIN_COLUMNS[1]];
+        let table = self.add_table(&format!("silver/{path}"), &product.description, TableKind::Silver, Some(topic), &schema, &product.partition_by, &increasing);
+        let mut golds = Vec::new();
+        for gold in manifest.gold.iter().filter(|gold| gold.from == product.name) {
+            golds.push(self.add_gold(manifest, gold, product, topic)?);
+        }
+        self.products.push(Product { path, contract, table, golds });
+        Ok(())
+    }
+
+    fn add_gold(
+        &mut self,
+        manifest: &Manifest,
+        gold: &lakeward_manifest::Gold,
+        product: &lakeward_manifest::Product,
+        topic: usize,
+    ) -> Result<usize, Error> {
+        let plan = aggregate::Plan::new(&manifest.owner, gold, product)
+            .map_err(|source| Error::Gold { module: manifest.name.clone(), source })?;
+        let path = plan.path().to_owned();
+        if let Some(other) = self.owner_of(&path) {
+            return Err(Error::TwoOwners { product: path, module: manifest.name.clone(), other });
+        }
+        let state_table = self.add_table(&format!("_lakeward/state/{path}"), "Partial aggregates by Kafka partition.", TableKind::State, Some(topic), &plan.state_schema(), &[], &[]);
+        let by = (gold.partition_by != Granularity::Value)
+            .then(|| PartitionBy { column: "window_start".to_owned(), by: gold.partition_by });
+        let by: Vec<PartitionBy> = by.into_iter().collect();
+        let gold_table = self.add_table(&format!("gold/{path}"), &gold.description, TableKind::Gold, Some(topic), &plan.gold_schema(), &by, &[]);
+        let part_column = by.first().map(PartitionBy::table_column);
+        self.golds.push(Gold { plan, topic, state_table, gold_table, part_column });
+        Ok(self.golds.len() - 1)
+    }
+
+    fn owner_of(&self, path: &str) -> Option<String> {
+        let taken = self.products.iter().any(|product| product.path == path)
+            || self.golds.iter().any(|gold| gold.plan.path() == path);
+        let makes = |module: &&Module| {
+            let manifest = module.manifest();
+            let names = manifest.products.iter().map(|p| &p.name).chain(manifest.gold.iter().map(|g| &g.name));
+            names.into_iter().any(|name| format!("{}/{name}", manifest.owner) == path)
+        };
+        taken.then(|| self.modules.iter().find(makes).map(|module| module.manifest().name.clone()).unwrap_or_default())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a table is described in one place, by what it is made of")]
+    fn add_table(
+        &mut self,
+        path: &str,
+        description: &str,
+        kind: TableKind,
+        topic: Option<usize>,
+        schema: &Schema,
+        partition_by: &[PartitionBy],
+        increasing: &[&str],
+    ) -> usize {
+        let layout = Layout::new(path, schema, partition_by, increasing);
+        let spec = TableSpec {
+            path: path.to_owned(),
+            description: description.to_owned(),
+            schema: layout.table_schema(),
+            partition_columns: layout.partition_columns(),
+            track_files: matches!(kind, TableKind::State | TableKind::Gold),
+        };
+        self.tables.push(TablePlan { spec, layout, kind, topic });
+        self.tables.len() - 1
+    }
+
+    /// The declared columns of a topic's inputs, for the decoder.
+    pub(super) fn columns(&self, topic: usize) -> Vec<&[Column]> {
+        let columns = |input: &Input| {
+            let manifest = self.modules[input.module].manifest();
+            manifest.inputs[input.index as usize].columns.as_slice()
+        };
+        self.topics[topic].inputs.iter().map(columns).collect()
+    }
+
+    /// The digests of the modules by name, as JSON.
+    pub(super) fn digests(&self) -> String {
+        let digests: BTreeMap<&str, &str> =
+            self.modules.iter().map(|module| (module.manifest().name.as_str(), &**module.digest())).collect();
+        serde_json::to_string(&digests).unwrap_or_default()
+    }
+}
+
+/// Reads the modules of a configuration; a path that is a crate's folder is built first.
+pub(super) fn read_modules(
+    config: &Config,
+    build: &dyn Fn(&Path) -> Result<std::path::PathBuf, Box<dyn std::error::Error + Send + Sync>>,
+) -> Result<Vec<ModuleFile>, Error> {
+    let mut files = Vec::new();
+    for (name, module) in &config.modules {
+        let path = if module.path.is_dir() {
+            build(&module.path).map_err(|source| Error::Build { module: name.clone(), source })?
+        } else {
+            module.path.clone()
+        };
+        let file = ModuleFile::read(&path).map_err(|source| Error::ReadModule { module: name.clone(), source })?;
+        if &file.manifest.name != name {
+            return Err(Error::ModuleName { configured: name.clone(), found: file.manifest.name.clone() });
+        }
+        files.push(file);
+    }
+    Ok(files)
+}

@@ -1,0 +1,221 @@
+//! Tells the site and the metrics what the pipeline is doing; nothing here is on the hot path.
+
+use super::horizon::Horizon;
+use super::ledger::{Counts, ModuleCounts};
+use super::plan::Plan;
+use super::progress::Progress;
+use super::session::Slot;
+use crate::serve::status::{self, Commits, Partition, State, Status, Topic};
+use crate::serve::{Site, Time};
+use crate::sink::Table;
+use crate::sink::system::CommitRow;
+use lakeward_manifest::Layer;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Looks over which the rate of records is averaged.
+const LOOKS: usize = 5;
+
+/// Keeps the status up to date.
+pub(super) struct Report {
+    site: Arc<Site>,
+    total: Counts,
+    commits: Commits,
+    micro_batches: u64,
+    /// `(time in milliseconds, records read)` of the last looks.
+    looks: VecDeque<(i64, u64)>,
+    counted: Vec<u64>,
+}
+
+/// What a look takes in.
+pub(super) struct Look<'a> {
+    pub(super) now_ms: i64,
+    pub(super) plan: &'a Plan,
+    pub(super) slots: &'a [Slot],
+    pub(super) progress: &'a Progress,
+    pub(super) tables: &'a [Table],
+    pub(super) horizon: &'a Horizon,
+}
+
+impl Report {
+    pub(super) fn new(site: Arc<Site>, plan: &Plan, last_micro_batch: i64) -> Self {
+        let commits = Commits { micro_batch: last_micro_batch, ..Commits::default() };
+        Self { site, total: Counts::new(plan), commits, micro_batches: 0, looks: VecDeque::new(), counted: Vec::new() }
+    }
+
+    /// What was committed since the start.
+    pub(super) fn total(&self) -> &Counts {
+        &self.total
+    }
+
+    /// Micro-batches committed since the start.
+    pub(super) fn micro_batches(&self) -> u64 {
+        self.micro_batches
+    }
+
+    /// Takes in a committed micro-batch.
+    pub(super) fn committed(&mut self, plan: &Plan, row: &CommitRow, counts: &Counts) {
+        self.total += counts;
+        self.micro_batches += 1;
+        self.commits.micro_batch = row.micro_batch;
+        self.commits.committed_at = Some(Time(row.committed_at_ms));
+        self.commits.seconds = row.seconds;
+        self.commits.last = summary(counts);
+        self.commits.total = summary(&self.total);
+        let metrics = self.site.metrics();
+        metrics.commits.inc();
+        metrics.commit_seconds.observe(row.seconds);
+        metrics.micro_batch.set(row.micro_batch);
+        for (module, counts) in plan.modules.iter().zip(&counts.modules) {
+            let name = module.manifest().name.as_str();
+            metrics.skips.with_label_values(&[name]).inc_by(counts.skips);
+            metrics.traps.with_label_values(&[name]).inc_by(counts.traps);
+            metrics.dead_letters.with_label_values(&["transform", name]).inc_by(counts.rejects);
+            let others = counts.dead_letters - counts.rejects.min(counts.dead_letters);
+            metrics.dead_letters.with_label_values(&["decode or product", name]).inc_by(others);
+            metrics.transform_seconds.with_label_values(&[name]).inc_by(seconds(counts));
+        }
+        for (product, (rows, violations)) in plan.products.iter().zip(counts.rows.iter().zip(&counts.violations)) {
+            metrics.rows.with_label_values(&[product.path.as_str()]).inc_by(*rows);
+            for (expectation, count) in product.contract.product().expectations.iter().zip(violations) {
+                let labels = [product.path.as_str(), expectation.name.as_str()];
+                metrics.violations.with_label_values(&labels).inc_by(*count);
+            }
+        }
+        for (gold, late) in plan.golds.iter().zip(&counts.late) {
+            metrics.late.with_label_values(&[gold.plan.path()]).inc_by(*late);
+        }
+    }
+
+    /// Looks at everything and shows it.
+    pub(super) fn look(&mut self, look: &Look<'_>) {
+        let records = look.progress.read();
+        self.looks.push_back((look.now_ms, records));
+        if self.looks.len() > LOOKS + 1 {
+            self.looks.pop_front();
+        }
+        let newest = look.progress.lanes.iter().map(|lane| lane.newest_ms.load(Ordering::Relaxed)).max();
+        // At the end of the logs the answers are as fresh as can be, however old the newest record is.
+        let lag = look.progress.lag();
+        let freshness = newest.filter(|newest| *newest >= 0).map(|newest| {
+            if lag == 0 { 0.0 } else { milliseconds(look.now_ms - newest).max(0.0) / 1000.0 }
+        });
+        self.count(look, freshness);
+        let topics = self.topics(look);
+        let modules = look.plan.modules.iter().zip(&self.total.modules).map(|(module, counts)| {
+            let manifest = module.manifest();
+            status::Module {
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+                owner: manifest.owner.clone(),
+                digest: module.digest().to_string(),
+                parked: None,
+                records: counts.records,
+                rejects: counts.rejects,
+                traps: counts.traps,
+                nanoseconds_per_event: (counts.records > 0).then(|| seconds(counts) * 1e9 / as_f64(counts.records)),
+            }
+        });
+        let (modules, products): (Vec<_>, Vec<_>) = (modules.collect(), self.products(look));
+        let (commits, rate) = (self.commits.clone(), self.rate());
+        self.site.update_status(|status: &mut Status| {
+            if !matches!(status.state, State::Draining) {
+                status.state = State::Running;
+            }
+            status.topics.clone_from(&topics);
+            status.modules.clone_from(&modules);
+            status.products.clone_from(&products);
+            status.commits.clone_from(&commits);
+            status.throughput.records_per_second = rate;
+            status.freshness_seconds = freshness;
+        });
+    }
+
+    fn rate(&self) -> f64 {
+        match (self.looks.front(), self.looks.back()) {
+            (Some((from, before)), Some((to, after))) if to > from => {
+                as_f64(after - before) / (milliseconds(to - from) / 1000.0)
+            }
+            _ => 0.0,
+        }
+    }
+
+    fn count(&mut self, look: &Look<'_>, freshness: Option<f64>) {
+        let metrics = self.site.metrics();
+        self.counted.resize(look.slots.len(), 0);
+        for ((slot, lane), counted) in look.slots.iter().zip(&look.progress.lanes).zip(&mut self.counted) {
+            let topic = &*slot.partition.topic;
+            let records = lane.records();
+            metrics.records.with_label_values(&[topic]).inc_by(records - *counted);
+            *counted = records;
+            let partition = slot.partition.partition.to_string();
+            metrics.lag_records.with_label_values(&[topic, &partition]).set(lane.lag().unwrap_or(0));
+        }
+        if let Some(freshness) = freshness {
+            metrics.freshness_seconds.set(freshness);
+        }
+    }
+
+    fn topics(&self, look: &Look<'_>) -> Vec<Topic> {
+        let mut topics: Vec<Topic> = Vec::new();
+        for (index, (slot, lane)) in look.slots.iter().zip(&look.progress.lanes).enumerate() {
+            let partition = Partition {
+                partition: slot.partition.partition,
+                next_offset: lane.next.load(Ordering::Relaxed),
+                log_end_offset: lane.log_end(),
+                lag: lane.lag(),
+                watermark: Time::from_watermark_ms(look.horizon.watermark_ms(index)),
+                idle: look.horizon.is_idle(index, look.progress, look.now_ms),
+            };
+            match topics.iter_mut().find(|topic| *topic.topic == *slot.partition.topic) {
+                Some(topic) => topic.partitions.push(partition),
+                None => topics.push(Topic { topic: slot.partition.topic.to_string(), partitions: vec![partition] }),
+            }
+        }
+        topics
+    }
+
+    fn products(&self, look: &Look<'_>) -> Vec<status::Product> {
+        let product = |path: &str, layer: Layer, table: &Table, rows_total: u64| status::Product {
+            path: path.to_owned(),
+            layer,
+            table_version: i64::try_from(table.version()).ok(),
+            micro_batch: Some(table.micro_batch()),
+            committed_at: self.commits.committed_at,
+            rows_total,
+            next_offsets: table.offsets().iter().map(|(partition, next)| (partition.to_string(), next)).collect(),
+        };
+        let silver = look.plan.products.iter().zip(&self.total.rows);
+        let silver = silver.map(|(of, rows)| product(&of.path, Layer::Silver, &look.tables[of.table], *rows));
+        let gold = look.plan.golds.iter().map(|gold| {
+            product(gold.plan.path(), Layer::Gold, &look.tables[gold.gold_table], 0)
+        });
+        silver.chain(gold).collect()
+    }
+}
+
+fn summary(counts: &Counts) -> status::Counts {
+    let total = counts.total();
+    status::Counts {
+        records: total.records,
+        rows: counts.rows_written(),
+        skips: total.skips,
+        dead_letters: total.dead_letters,
+        late: counts.late_rows(),
+    }
+}
+
+fn seconds(counts: &ModuleCounts) -> f64 {
+    as_f64(counts.nanoseconds) / 1e9
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people: 53 bits are enough")]
+fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people: 53 bits are enough")]
+fn milliseconds(ms: i64) -> f64 {
+    ms as f64
+}

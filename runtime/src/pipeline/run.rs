@@ -1,0 +1,364 @@
+//! Runs a pipeline: starts the threads, commits until told to stop, and starts over where that helps.
+
+use super::commit::chain;
+use super::committer::Committer;
+use super::gold::Publisher;
+use super::horizon::Horizon;
+use super::progress::Progress;
+use super::report::{Look, Report};
+use super::session::{self, Session};
+use super::worker::{self, Command, Part};
+use super::{Error, Pipeline, Remedy, reader};
+use crate::clock;
+use crate::serve::status::{Failure, State};
+use crate::serve::{Readiness, Time};
+use crate::sink::Warehouse;
+use crossbeam_channel::{Receiver, Sender};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Chunks that wait for a worker.
+const QUEUE: usize = 8;
+
+/// How often the committer looks whether something is due.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How often the status is brought up to date.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the topics are asked for new partitions.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(30);
+
+/// The longest wait before the start is tried again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How a pipeline is run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// End when everything that was in the topics at the start is committed.
+    pub until_current: bool,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// Records given to modules.
+    pub records: u64,
+    /// Rows written, by silver product.
+    pub rows: BTreeMap<String, u64>,
+    /// Records from which a module made nothing, on purpose.
+    pub skips: u64,
+    /// Records that could not become rows.
+    pub dead_letters: u64,
+    /// Rows that came after their window had closed.
+    pub late: u64,
+    /// Micro-batches committed.
+    pub micro_batches: u64,
+    /// How long the run took.
+    pub seconds: f64,
+}
+
+/// Why a session ended without an error.
+enum End {
+    /// It was told to, or it is current.
+    Done,
+    /// A topic has more partitions than the session reads.
+    NewPartitions,
+}
+
+impl Pipeline {
+    /// Runs until `stop` turns true, or until it is current where the options say so.
+    ///
+    /// # Errors
+    /// When something is wrong that waiting or starting over does not mend.
+    pub async fn run(&self, options: Options, mut stop: watch::Receiver<bool>) -> Result<Summary, Error> {
+        let started = clock::instant();
+        let mut summary = Summary::default();
+        let mut wait = Duration::from_millis(200);
+        loop {
+            let result = self.session(options, &stop, &mut summary).await;
+            summary.seconds = started.elapsed().as_secs_f64();
+            match result {
+                Ok(End::Done) => {
+                    self.site.set_readiness(Readiness::NotReady("the pipeline has ended".to_owned()));
+                    self.state(State::Stopped("done".to_owned()));
+                    return Ok(summary);
+                }
+                Ok(End::NewPartitions) => wait = Duration::from_millis(200),
+                Err(error) => {
+                    let text = chain(&error);
+                    self.failed(&text);
+                    match error.remedy() {
+                        Remedy::Stop => {
+                            self.state(State::Stopped(text));
+                            return Err(error);
+                        }
+                        Remedy::Restart => tracing::warn!(error = %text, "starting over from the tables"),
+                        Remedy::Retry => {
+                            tracing::warn!(error = %text, "trying again");
+                            self.state(State::WaitingForBroker(text.clone()));
+                        }
+                    }
+                    self.site.set_readiness(Readiness::NotReady(text));
+                    let stopped = tokio::select! {
+                        () = tokio::time::sleep(wait) => false,
+                        _ = stop.wait_for(|stop| *stop) => true,
+                    };
+                    if stopped {
+                        return Ok(summary);
+                    }
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+            }
+        }
+    }
+
+    fn state(&self, state: State) {
+        self.site.update_status(|status| status.state = state.clone());
+    }
+
+    fn failed(&self, message: &str) {
+        let at = Time(self.clock.now_ms());
+        self.site.update_status(|status| {
+            status.last_error = Some(Failure { at, message: message.to_owned() });
+        });
+    }
+
+    /// One session: from opening the tables to the last commit.
+    async fn session(
+        &self,
+        options: Options,
+        stop: &watch::Receiver<bool>,
+        summary: &mut Summary,
+    ) -> Result<End, Error> {
+        let options_of_lake = self.config.lake.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let lake = Warehouse::open(&self.config.lake.location, &options_of_lake.collect())?;
+        lake.probe().await?;
+        let session = session::open(&self.config, &self.plan, &lake).await?;
+        self.site.publish(self.catalog(&lake), session.views.iter().map(Arc::clone));
+        let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
+        let (mut committer, threads) = self.start(lake, session)?;
+        self.site.set_readiness(Readiness::Ready);
+        let ended = self.drive(&mut committer, &threads, options, stop, &targets).await;
+        let readers = threads.stop_readers();
+        let ended = match (ended, readers) {
+            (Ok(end), Ok(())) => {
+                self.state(State::Draining);
+                committer.close().await?;
+                committer.publish_gold().await?;
+                Ok(end)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        self.look(&mut committer);
+        self.add_up(summary, &committer);
+        ended
+    }
+
+    /// Starts workers and readers.
+    fn start(&self, lake: Warehouse, session: Session) -> Result<(Committer, Threads), Error> {
+        let Session { tables, slots, lanes, sources, views, horizons_ms, micro_batch } = session;
+        let starts: Vec<i64> = lanes.iter().map(|lane| lane.next).collect();
+        let progress = Arc::new(Progress::new(&starts, self.workers));
+        for (lane, slot) in progress.lanes.iter().zip(&slots) {
+            lane.log_end.store(slot.log.end, Ordering::Relaxed);
+        }
+        let (commands, receivers): (Vec<Sender<Command>>, Vec<Receiver<Command>>) =
+            (0..self.workers).map(|_| crossbeam_channel::bounded(QUEUE)).unzip();
+        let (parts_in, parts) = tokio::sync::mpsc::channel::<Result<Part, Error>>(self.workers);
+        let mut routes = Vec::with_capacity(lanes.len());
+        let mut by_worker: Vec<Vec<_>> = (0..self.workers).map(|_| Vec::new()).collect();
+        for lane in lanes {
+            let worker = lane.slot % self.workers;
+            routes.push(reader::Route { slot: lane.slot, worker, lane: by_worker[worker].len() });
+            by_worker[worker].push(lane);
+        }
+        for (index, (lanes, commands)) in by_worker.into_iter().zip(receivers).enumerate() {
+            let context = worker::Context {
+                index,
+                plan: Arc::clone(&self.plan),
+                views: views.clone(),
+                progress: Arc::clone(&progress),
+                commands,
+                parts: parts_in.clone(),
+            };
+            let horizons_ms = horizons_ms.clone();
+            spawn(&format!("worker-{index}"), move || worker::run(context, lanes, horizons_ms))?;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Threads { readers: Vec::new(), stop: Arc::clone(&stop), committed: Vec::new() };
+        for source in sources {
+            let (committed_in, committed) = crossbeam_channel::bounded(QUEUE);
+            threads.committed.push(committed_in);
+            let (config, full) = (Arc::clone(&self.config), Arc::clone(&progress));
+            let context = reader::Context {
+                reader: source.reader,
+                assigned: source.assigned,
+                routes: source.slots.iter().map(|slot| routes[*slot].clone()).collect(),
+                workers: commands.clone(),
+                progress: Arc::clone(&progress),
+                stop: Arc::clone(&stop),
+                committed,
+                is_full: Box::new(move || Committer::is_full(&config, &full)),
+            };
+            threads.readers.push(spawn("source", move || reader::run(context))?);
+        }
+        let now = clock::instant();
+        let report = Report::new(Arc::clone(&self.site), &self.plan, micro_batch);
+        let publisher = Publisher::new(&self.plan, &views, &tables);
+        let checkpoints = tables.tables.iter().map(crate::sink::Table::version).collect();
+        let idle_after = self.config.gold.idle_after;
+        let committer = Committer {
+            config: Arc::clone(&self.config),
+            plan: Arc::clone(&self.plan),
+            lake,
+            clock: self.clock.clone(),
+            tables,
+            slots,
+            views,
+            progress,
+            workers: commands,
+            parts,
+            publisher,
+            report,
+            horizon: Horizon::new(horizons_ms, &starts, idle_after, self.clock.now_ms()),
+            micro_batch,
+            committed: starts,
+            opened: now,
+            published: now,
+            checkpoints,
+            opened_at_records: 0,
+        };
+        Ok((committer, threads))
+    }
+
+    /// Commits whenever it is due, until the end.
+    async fn drive(
+        &self,
+        committer: &mut Committer,
+        threads: &Threads,
+        options: Options,
+        stop: &watch::Receiver<bool>,
+        targets: &[i64],
+    ) -> Result<End, Error> {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut looked, mut asked): (Option<Instant>, Instant) = (None, clock::instant());
+        loop {
+            ticks.tick().await;
+            if let Ok(result) = committer.parts.try_recv() {
+                // A worker that could not go on says so without being asked.
+                result?;
+            }
+            if threads.is_reader_gone() {
+                return Ok(End::Done);
+            }
+            self.lag.store(committer.progress.lag(), Ordering::Relaxed);
+            let now = clock::instant();
+            if looked.is_none_or(|at| now.duration_since(at) >= LOOK_EVERY) {
+                looked = Some(now);
+                self.look(committer);
+            }
+            let position = |slot: usize| committer.progress.lanes[slot].next.load(Ordering::Relaxed);
+            let is_current = || targets.iter().enumerate().all(|(slot, target)| position(slot) >= *target);
+            if *stop.borrow() || (options.until_current && is_current()) {
+                return Ok(End::Done);
+            }
+            let lag = if options.until_current {
+                targets.iter().enumerate().map(|(slot, target)| (target - position(slot)).max(0)).sum()
+            } else {
+                committer.progress.lag()
+            };
+            if committer.is_due(lag) {
+                let offsets = committer.close().await?;
+                threads.tell_committed(&offsets);
+            }
+            if committer.is_gold_due() {
+                committer.publish_gold().await?;
+            }
+            if now.duration_since(asked) >= PARTITIONS_EVERY {
+                asked = now;
+                if self.has_new_partitions(committer.slots.len()).await {
+                    return Ok(End::NewPartitions);
+                }
+            }
+        }
+    }
+
+    /// Whether the topics have more partitions than are read.
+    async fn has_new_partitions(&self, known: usize) -> bool {
+        let (config, plan) = (Arc::clone(&self.config), Arc::clone(&self.plan));
+        let count = tokio::task::spawn_blocking(move || {
+            let from_files = |name: &str| config.topics.get(name).is_some_and(|topic| topic.path.is_some());
+            let mut count = 0;
+            for topic in &plan.topics {
+                let partitions = || session::connect(&config, &topic.name).ok()?.partitions(&topic.name).ok();
+                count += if from_files(&topic.name) { 1 } else { partitions()?.len() };
+            }
+            Some(count)
+        });
+        count.await.ok().flatten().is_some_and(|count| count > known)
+    }
+
+    fn look(&self, committer: &mut Committer) {
+        committer.report.look(&Look {
+            now_ms: self.clock.now_ms(),
+            plan: &self.plan,
+            slots: &committer.slots,
+            progress: &committer.progress,
+            tables: &committer.tables.tables,
+            horizon: &committer.horizon,
+        });
+    }
+
+    fn add_up(&self, summary: &mut Summary, committer: &Committer) {
+        let counts = committer.report.total();
+        let total = counts.total();
+        summary.records += total.records;
+        summary.skips += total.skips;
+        summary.dead_letters += total.dead_letters;
+        summary.late += counts.late_rows();
+        summary.micro_batches += committer.report.micro_batches();
+        for (product, rows) in self.plan.products.iter().zip(&counts.rows) {
+            *summary.rows.entry(product.path.clone()).or_default() += rows;
+        }
+    }
+}
+
+/// The source threads of a session.
+struct Threads {
+    readers: Vec<JoinHandle<Result<(), Error>>>,
+    stop: Arc<AtomicBool>,
+    committed: Vec<Sender<Vec<(usize, i64)>>>,
+}
+
+impl Threads {
+    fn is_reader_gone(&self) -> bool {
+        self.readers.iter().any(JoinHandle::is_finished)
+    }
+
+    /// A hint for dashboards: where the reader is busy, the next one serves as well.
+    fn tell_committed(&self, offsets: &[(usize, i64)]) {
+        for reader in &self.committed {
+            let _ = reader.try_send(offsets.to_vec());
+        }
+    }
+
+    /// Stops reading; what was read goes on to the workers.
+    fn stop_readers(self) -> Result<(), Error> {
+        self.stop.store(true, Ordering::Relaxed);
+        let join = |reader: JoinHandle<Result<(), Error>>| {
+            reader.join().map_err(|_| Error::Thread { thread: "source" }).flatten()
+        };
+        tokio::task::block_in_place(|| self.readers.into_iter().try_for_each(join))
+    }
+}
+
+fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|_| Error::Thread { thread: "new" })
+}

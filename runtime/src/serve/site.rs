@@ -1,0 +1,91 @@
+//! What the HTTP side can see: the pipeline writes it, requests only read it.
+
+use super::{Catalog, Status};
+use crate::aggregate::View;
+use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything the HTTP side can see. Reading never waits for the pipeline, nor the pipeline for a reader.
+pub struct Site {
+    published: ArcSwap<Published>,
+    status: ArcSwap<Status>,
+    readiness: ArcSwap<Readiness>,
+    metrics: Arc<Metrics>,
+}
+
+/// The products and, for the gold ones, their answers; they change together, when modules do.
+#[derive(Default)]
+pub(super) struct Published {
+    pub(super) catalog: Catalog,
+    /// By path.
+    pub(super) views: BTreeMap<String, Arc<View>>,
+}
+
+/// Whether requests should be sent here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Yes: the state is loaded, answers are true.
+    Ready,
+    /// No; why.
+    NotReady(String),
+}
+
+impl Site {
+    /// A site without products, of a pipeline that is not ready.
+    #[must_use]
+    pub fn new(status: Status, metrics: Arc<Metrics>) -> Self {
+        Self {
+            published: ArcSwap::default(),
+            status: ArcSwap::from_pointee(status),
+            readiness: ArcSwap::from_pointee(Readiness::NotReady("modules and state are not loaded yet".to_owned())),
+            metrics,
+        }
+    }
+
+    /// Shows these products. Every gold product of the catalog needs its view.
+    pub fn publish(&self, catalog: Catalog, views: impl IntoIterator<Item = Arc<View>>) {
+        let views = views.into_iter().map(|view| (view.plan().path().to_owned(), view)).collect();
+        self.published.store(Arc::new(Published { catalog, views }));
+    }
+
+    /// Replaces the status.
+    pub fn set_status(&self, status: Status) {
+        self.status.store(Arc::new(status));
+    }
+
+    /// Changes a part of the status; `change` may run more than once when several threads do so.
+    pub fn update_status(&self, change: impl Fn(&mut Status)) {
+        self.status.rcu(|status| {
+            let mut status = Status::clone(status);
+            change(&mut status);
+            status
+        });
+    }
+
+    /// Says whether requests should be sent here.
+    pub fn set_readiness(&self, readiness: Readiness) {
+        self.readiness.store(Arc::new(readiness));
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> Arc<Status> {
+        self.status.load_full()
+    }
+
+    /// The counters behind `/metrics`.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    pub(super) fn published(&self) -> Arc<Published> {
+        self.published.load_full()
+    }
+
+    pub(super) fn readiness(&self) -> Arc<Readiness> {
+        self.readiness.load_full()
+    }
+}

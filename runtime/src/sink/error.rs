@@ -1,0 +1,135 @@
+//! What can go wrong between the pipeline and its tables.
+
+use crate::checkpoint::SourcePartition;
+
+/// Why the lake could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The location is of no known kind.
+    #[error("the lake location {location:?} is not a path, file://, s3://, gs:// or az:// URL")]
+    Location {
+        /// The location as configured.
+        location: String,
+    },
+    /// A local folder cannot be made.
+    #[error("the lake folder {folder} cannot be created")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The object store failed.
+    #[error("the object store failed")]
+    Store(#[source] object_store::Error),
+    /// The table's log cannot be read.
+    #[error("the log of table {table} cannot be read")]
+    Log {
+        /// The table.
+        table: String,
+        /// The cause.
+        source: Box<deltalake::DeltaTableError>,
+    },
+    /// A commit of another writer is not what the Delta protocol says.
+    #[error("version {version} of table {table} is not a Delta commit")]
+    Commit {
+        /// The table.
+        table: String,
+        /// The version.
+        version: u64,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// Another writer changed the schema or protocol while the table was open.
+    #[error("the schema or protocol of table {table} was changed by another writer in version {version}")]
+    SchemaChanged {
+        /// The table.
+        table: String,
+        /// The version that changed it.
+        version: u64,
+    },
+    /// The product's schema and the table's differ.
+    #[error("table {table} does not fit its product: {differences}")]
+    Schema {
+        /// The table.
+        table: String,
+        /// What differs, column by column.
+        differences: String,
+    },
+    /// The table needs a feature that this writer does not have.
+    #[error("table {table} needs writer version {version}, which this version does not write")]
+    Unsupported {
+        /// The table.
+        table: String,
+        /// The writer version asked for.
+        version: i32,
+    },
+    /// Somebody else moved a partition: what was to be committed may be there already.
+    #[error("table {table} is at offset {found} of {partition}, not at {expected}: another writer moved it")]
+    Moved {
+        /// The table.
+        table: String,
+        /// The partition.
+        partition: SourcePartition,
+        /// The offset that the commit started from.
+        expected: i64,
+        /// The offset in the table.
+        found: i64,
+    },
+    /// Files that the commit replaces are gone.
+    #[error("files of table {table} were replaced by another writer in version {version}")]
+    Replaced {
+        /// The table.
+        table: String,
+        /// The version that replaced them.
+        version: u64,
+    },
+    /// Rows could not be encoded.
+    #[error("rows of table {table} cannot be written as Parquet")]
+    Encode {
+        /// The table.
+        table: String,
+        /// The cause.
+        source: parquet::errors::ParquetError,
+    },
+    /// A file of a table cannot be read.
+    #[error("file {file} of table {table} cannot be read")]
+    Decode {
+        /// The table.
+        table: String,
+        /// The file.
+        file: String,
+        /// The cause.
+        source: parquet::errors::ParquetError,
+    },
+    /// Columns could not be put together.
+    #[error("rows of table {table} do not fit together")]
+    Columns {
+        /// The table.
+        table: String,
+        /// The cause.
+        source: arrow_schema::ArrowError,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later without anybody's help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Log { .. } => true,
+            Self::Location { .. }
+            | Self::Folder { .. }
+            | Self::Commit { .. }
+            | Self::SchemaChanged { .. }
+            | Self::Schema { .. }
+            | Self::Unsupported { .. }
+            | Self::Moved { .. }
+            | Self::Replaced { .. }
+            | Self::Encode { .. }
+            | Self::Decode { .. }
+            | Self::Columns { .. } => false,
+        }
+    }
+}

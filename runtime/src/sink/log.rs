@@ -1,0 +1,239 @@
+//! The commit loop: puts a version into a Delta log if nobody else did, and judges what others committed meanwhile.
+//!
+//! Success and failure replies of a store are both unreliable, so any error leads to the same place: read what is in the log now, look for
+//! our own commit by its id, and only then decide. Follows the Delta transaction log protocol, section "Delta Log Entries".
+
+use super::Error;
+use super::table::{FileEntry, Table};
+use super::writer::DataFile;
+use crate::checkpoint::SourcePartition;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// How a commit names its writer.
+pub(super) const ENGINE: &str = concat!("lakeward/", env!("CARGO_PKG_VERSION"));
+
+/// The tag that names the Kafka partitions of a file.
+pub(super) const PARTITIONS_TAG: &str = "lakeward.partitions";
+
+/// The path of a version in the log.
+pub(super) fn entry_path(version: u64) -> String {
+    format!("_delta_log/{version:020}.json")
+}
+
+/// A partition's move within one commit: `[from, next)` is what the commit adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffsetMove {
+    /// The partition.
+    pub partition: SourcePartition,
+    /// The table's offset before; `None` if it had none.
+    pub from: Option<i64>,
+    /// The offset after.
+    pub next: i64,
+}
+
+/// What a commit changes.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Files that are written already and become visible.
+    pub add: Vec<DataFile>,
+    /// Files that are replaced, by path.
+    pub remove: Vec<String>,
+    /// Every partition that the writer owns, moved or not: the conflict check sees only what a commit names.
+    pub offsets: Vec<OffsetMove>,
+    /// The micro-batch, for the log's readers.
+    pub micro_batch: i64,
+    /// The time of the commit, in milliseconds since 1970-01-01T00:00:00Z.
+    pub at_ms: i64,
+    /// The event time before which everything is closed, in milliseconds, where the table has such a thing.
+    pub horizon_ms: Option<i64>,
+}
+
+/// What one entry of the log says to us.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) offsets: Vec<(SourcePartition, i64)>,
+    commit_id: Option<String>,
+    pub(super) micro_batch: Option<i64>,
+    pub(super) horizon_ms: Option<i64>,
+    changes_schema: bool,
+    add: Vec<(String, FileEntry)>,
+    remove: Vec<String>,
+}
+
+impl Entry {
+    pub(super) fn parse(bytes: &[u8], pipeline: &str) -> Result<Self, serde_json::Error> {
+        let mut entry = Self::default();
+        for action in serde_json::Deserializer::from_slice(bytes).into_iter::<Value>() {
+            let action = action?;
+            if let Some(txn) = action.get("txn") {
+                let partition = txn["appId"].as_str().and_then(|id| SourcePartition::from_app_id(pipeline, id));
+                entry.offsets.extend(partition.zip(txn["version"].as_i64()));
+            } else if let Some(add) = action.get("add") {
+                let file = FileEntry {
+                    size: add["size"].as_i64().unwrap_or(0),
+                    partition_values: serde_json::from_value(add["partitionValues"].clone()).unwrap_or_default(),
+                    tag: add["tags"][PARTITIONS_TAG].as_str().map(str::to_owned),
+                };
+                entry.add.push((decoded(&add["path"]), file));
+            } else if let Some(remove) = action.get("remove") {
+                entry.remove.push(decoded(&remove["path"]));
+            } else if let Some(info) = action.get("commitInfo") {
+                let ours = &info["lakeward"];
+                if ours["pipeline"].as_str() == Some(pipeline) {
+                    entry.commit_id = ours["commit"].as_str().map(str::to_owned);
+                    entry.micro_batch = ours["microBatch"].as_i64();
+                    entry.horizon_ms = ours["horizonMs"].as_i64();
+                }
+            } else if action.get("metaData").is_some() || action.get("protocol").is_some() {
+                entry.changes_schema = true;
+            }
+        }
+        Ok(entry)
+    }
+}
+
+/// A path of the log is a URI reference; ours need no escapes, those of other writers may.
+fn decoded(path: &Value) -> String {
+    let path = path.as_str().unwrap_or_default();
+    object_store::path::Path::from_url_path(path).map_or_else(|_| path.to_owned(), String::from)
+}
+
+impl Table {
+    /// Commits: all of it becomes visible in one version, or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] when a partition is not where the commit starts, [`Error::Replaced`] when a file to remove is gone,
+    /// [`Error::SchemaChanged`], or a failure of the store, after which the outcome is unknown: calling again with the same
+    /// `commit_id` finds out.
+    pub async fn commit(&mut self, commit: &Commit, commit_id: &str) -> Result<u64, Error> {
+        let bytes = bytes::Bytes::from(self.render(commit, commit_id));
+        loop {
+            if let Some(version) = self.catch_up(Some(commit_id)).await? {
+                return Ok(version);
+            }
+            self.verify(commit)?;
+            let version = self.version + 1;
+            match self.store.create(&entry_path(version), bytes.clone()).await {
+                Ok(()) => {
+                    self.advance(version, &self.parse_own(&bytes, version)?);
+                    return Ok(version);
+                }
+                // Somebody was first, or our own earlier attempt landed: look.
+                Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(source) => {
+                    return match self.catch_up(Some(commit_id)).await {
+                        Ok(Some(version)) => Ok(version),
+                        Ok(None) | Err(_) => Err(Error::Store(source)),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Reads what was committed since; returns the version of `commit_id` if it is among it.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the schema was changed.
+    pub async fn catch_up(&mut self, commit_id: Option<&str>) -> Result<Option<u64>, Error> {
+        let mut own = None;
+        while let Some(entry) = self.read_entry(self.version + 1).await? {
+            let version = self.version + 1;
+            if entry.changes_schema {
+                return Err(Error::SchemaChanged { table: self.spec.path.clone(), version });
+            }
+            if commit_id.is_some() && entry.commit_id.as_deref() == commit_id {
+                own = Some(version);
+            }
+            self.advance(version, &entry);
+        }
+        Ok(own)
+    }
+
+    fn parse_own(&self, bytes: &[u8], version: u64) -> Result<Entry, Error> {
+        Entry::parse(bytes, &self.pipeline).map_err(|source| Error::Commit {
+            table: self.spec.path.clone(),
+            version,
+            source,
+        })
+    }
+
+    fn advance(&mut self, version: u64, entry: &Entry) {
+        self.version = version;
+        self.note(entry);
+        for (partition, next) in &entry.offsets {
+            self.offsets.set(partition.clone(), *next);
+        }
+        if self.spec.track_files {
+            for path in &entry.remove {
+                self.files.remove(path);
+            }
+            self.files.extend(entry.add.iter().cloned());
+        }
+    }
+
+    /// The commit continues exactly where the table stands, and what it replaces is there.
+    fn verify(&self, commit: &Commit) -> Result<(), Error> {
+        for step in &commit.offsets {
+            let found = self.offsets.get(&step.partition);
+            if found != step.from {
+                return Err(Error::Moved {
+                    table: self.spec.path.clone(),
+                    partition: step.partition.clone(),
+                    expected: step.from.unwrap_or(0),
+                    found: found.unwrap_or(0),
+                });
+            }
+        }
+        if commit.remove.iter().all(|path| self.files.contains_key(path)) {
+            return Ok(());
+        }
+        Err(Error::Replaced { table: self.spec.path.clone(), version: self.version })
+    }
+
+    fn render(&self, commit: &Commit, commit_id: &str) -> String {
+        let operation = if commit.remove.is_empty() { "Append" } else { "Overwrite" };
+        let info = json!({"commitInfo": {
+            "timestamp": commit.at_ms,
+            "operation": "WRITE",
+            "operationParameters": {"mode": operation},
+            "engineInfo": ENGINE,
+            "lakeward": {
+                "commit": commit_id,
+                "pipeline": self.pipeline,
+                "microBatch": commit.micro_batch,
+                "horizonMs": commit.horizon_ms,
+            },
+        }});
+        let mut lines = vec![info];
+        for step in &commit.offsets {
+            lines.push(json!({"txn": {"appId": step.partition.app_id(&self.pipeline), "version": step.next}}));
+        }
+        for path in &commit.remove {
+            lines.push(self.render_remove(path, commit.at_ms));
+        }
+        for file in &commit.add {
+            let tags: HashMap<&str, &String> = file.tag.iter().map(|tag| (PARTITIONS_TAG, tag)).collect();
+            lines.push(json!({"add": {
+                "path": file.path,
+                "partitionValues": file.partition_values,
+                "size": file.bytes.len(),
+                "modificationTime": commit.at_ms,
+                "dataChange": true,
+                "stats": file.stats.to_string(),
+                "tags": tags,
+            }}));
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn render_remove(&self, path: &str, at_ms: i64) -> Value {
+        let mut remove = json!({"path": path, "deletionTimestamp": at_ms, "dataChange": true});
+        if let Some(file) = self.files.get(path) {
+            remove["extendedFileMetadata"] = true.into();
+            remove["size"] = file.size.into();
+            remove["partitionValues"] = json!(file.partition_values);
+        }
+        json!({"remove": remove})
+    }
+}

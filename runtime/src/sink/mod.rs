@@ -1,0 +1,18 @@
+//! Writes the lake: Parquet files, and commits that move rows, dead letters, state and offsets together.
+
+mod error;
+mod log;
+mod partition;
+mod schema;
+mod stats;
+pub mod system;
+mod table;
+mod warehouse;
+mod writer;
+
+pub use error::Error;
+pub use log::{Commit, OffsetMove};
+pub use partition::{date_text, first_of};
+pub use table::{FileEntry, Table, TableSpec};
+pub use warehouse::Warehouse;
+pub use writer::{DataFile, FileWriter, Layout};

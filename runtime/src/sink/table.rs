@@ -1,0 +1,289 @@
+//! One Delta table as its writer sees it: schema, version, and how far each partition has got.
+
+use super::Error;
+use super::log::{self, Entry};
+use super::schema;
+use super::warehouse::{TableStore, Warehouse};
+use super::writer::DataFile;
+use crate::checkpoint::{Checkpoint, SourcePartition};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use deltalake::{DeltaTable, DeltaTableError};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+
+/// How many of the newest commits are searched for offsets before the whole log is asked: each of our commits names every partition.
+const RECENT_COMMITS: u64 = 20;
+
+/// The newest protocol that we write: append-only tables and column invariants, neither of which our tables use.
+const WRITER_VERSION: i32 = 2;
+
+/// What a table is to be.
+#[derive(Debug, Clone)]
+pub struct TableSpec {
+    /// The table's path below the lake's location, `silver/retail/sales`.
+    pub path: String,
+    /// What the table holds, for its metadata.
+    pub description: String,
+    /// The columns, partition columns included.
+    pub schema: SchemaRef,
+    /// The names of the partition columns.
+    pub partition_columns: Vec<String>,
+    /// Whether commits replace files, so that the list of files must be known.
+    pub track_files: bool,
+}
+
+/// An open table.
+#[derive(Debug)]
+pub struct Table {
+    pub(super) spec: TableSpec,
+    pub(super) store: TableStore,
+    pub(super) pipeline: String,
+    pub(super) version: u64,
+    pub(super) offsets: Checkpoint,
+    pub(super) files: BTreeMap<String, FileEntry>,
+    micro_batch: i64,
+    horizon_ms: i64,
+    url: url::Url,
+}
+
+/// A file of a table.
+#[derive(Debug, Clone)]
+pub struct FileEntry {
+    /// Bytes.
+    pub size: i64,
+    /// The partition values by column, as the log holds them.
+    pub partition_values: HashMap<String, Option<String>>,
+    /// The Kafka partitions whose rows are in the file, where the writer said so.
+    pub tag: Option<String>,
+}
+
+impl Table {
+    /// Opens the table, creating it if there is none, and reads the offsets of the newest commits.
+    ///
+    /// # Errors
+    /// When the store fails, the table is not one that we write, or its schema is another.
+    pub async fn open(lake: &Warehouse, pipeline: &str, spec: TableSpec) -> Result<Self, Error> {
+        let log_error = |source| Error::Log { table: spec.path.clone(), source: Box::new(source) };
+        let mut delta = DeltaTable::new(lake.log_store(&spec.path));
+        let mut table = Self {
+            store: lake.table_store(&spec.path),
+            pipeline: pipeline.to_owned(),
+            version: 0,
+            offsets: Checkpoint::default(),
+            files: BTreeMap::new(),
+            micro_batch: 0,
+            horizon_ms: i64::MIN,
+            url: lake.table_url(&spec.path),
+            spec: spec.clone(),
+        };
+        match delta.load().await {
+            Ok(()) => {}
+            Err(DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_)) => {
+                table.create().await?;
+                delta.load().await.map_err(log_error)?;
+            }
+            Err(source) => return Err(log_error(source)),
+        }
+        table.adopt(&delta)?;
+        table.recent_offsets().await?;
+        Ok(table)
+    }
+
+    /// The table's path below the lake's location.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.spec.path
+    }
+
+    /// Where the table stands.
+    #[must_use]
+    pub fn url(&self) -> &url::Url {
+        &self.url
+    }
+
+    /// The newest version.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The next offset of each partition.
+    #[must_use]
+    pub fn offsets(&self) -> &Checkpoint {
+        &self.offsets
+    }
+
+    /// The largest micro-batch that the recent commits name; 0 without one.
+    #[must_use]
+    pub fn micro_batch(&self) -> i64 {
+        self.micro_batch
+    }
+
+    /// The largest event time that the recent commits declare closed, in milliseconds; `i64::MIN` without one.
+    #[must_use]
+    pub fn horizon_ms(&self) -> i64 {
+        self.horizon_ms
+    }
+
+    /// The active files by path; empty unless the table tracks them.
+    #[must_use]
+    pub fn files(&self) -> &BTreeMap<String, FileEntry> {
+        &self.files
+    }
+
+    async fn read(&self, file: &str) -> Result<bytes::Bytes, Error> {
+        let result = self.store.store.get(&Path::from(file)).await.map_err(Error::Store)?;
+        result.bytes().await.map_err(Error::Store)
+    }
+
+    /// Writes a file that a later commit names; nobody sees it before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write_file(&self, file: &DataFile) -> Result<(), Error> {
+        self.store.put(&file.path, file.bytes.clone()).await.map_err(Error::Store)
+    }
+
+    /// The rows of an active file.
+    ///
+    /// # Errors
+    /// When the store fails, or the file is not one that we wrote.
+    pub async fn read_rows(&self, file: &str) -> Result<Vec<RecordBatch>, Error> {
+        let bytes = self.read(file).await?;
+        let error = |source| Error::Decode { table: self.spec.path.clone(), file: file.to_owned(), source };
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build()).map_err(error)?;
+        reader.collect::<Result<_, _>>().map_err(|source| error(source.into()))
+    }
+
+    /// A task that writes a checkpoint of the log, so that opening the table needs not read every commit. It blocks its thread.
+    pub fn checkpoint(&self, lake: &Warehouse) -> impl FnOnce() + Send + 'static {
+        let (log_store, table) = (lake.log_store(&self.spec.path), self.spec.path.clone());
+        let runtime = tokio::runtime::Handle::current();
+        move || {
+            let mut delta = DeltaTable::new(log_store);
+            let written = runtime.block_on(async {
+                delta.load().await?;
+                deltalake::checkpoints::create_checkpoint(&delta, None).await
+            });
+            if let Err(error) = written {
+                tracing::warn!(table, %error, "no checkpoint was written; the next one makes up for it");
+            }
+        }
+    }
+
+    async fn create(&self) -> Result<(), Error> {
+        let metadata = json!({"metaData": {
+            "id": uuid::Uuid::new_v4().to_string(),
+            "name": self.spec.path,
+            "description": self.spec.description,
+            "format": {"provider": "parquet", "options": {}},
+            "schemaString": schema::to_delta(&self.spec.schema).to_string(),
+            "partitionColumns": self.spec.partition_columns,
+            "configuration": {},
+        }});
+        let protocol = json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": WRITER_VERSION}});
+        let info = json!({"commitInfo": {"operation": "CREATE TABLE", "engineInfo": log::ENGINE}});
+        let bytes = format!("{info}\n{protocol}\n{metadata}\n");
+        match self.store.create(&log::entry_path(0), bytes.into()).await {
+            Ok(()) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(source) => Err(Error::Store(source)),
+        }
+    }
+
+    /// Takes version, files and the checks of protocol and schema from a loaded table.
+    fn adopt(&mut self, delta: &DeltaTable) -> Result<(), Error> {
+        let state =
+            delta.snapshot().map_err(|source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) })?;
+        let protocol = state.protocol();
+        if protocol.min_writer_version() > WRITER_VERSION {
+            return Err(Error::Unsupported { table: self.spec.path.clone(), version: protocol.min_writer_version() });
+        }
+        let metadata = serde_json::to_value(state.metadata()).unwrap_or_default();
+        let found: Value =
+            metadata["schemaString"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let mut differences = schema::differences(&schema::to_delta(&self.spec.schema), &found);
+        let partitions: Vec<&str> = metadata["partitionColumns"]
+            .as_array()
+            .map(|columns| columns.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        if partitions != self.spec.partition_columns {
+            differences.push(format!(
+                "the product is partitioned by {:?}, the table by {partitions:?}",
+                self.spec.partition_columns
+            ));
+        }
+        if !differences.is_empty() {
+            return Err(Error::Schema { table: self.spec.path.clone(), differences: differences.join("; ") });
+        }
+        self.version = state.version();
+        if self.spec.track_files {
+            for file in state.log_data().iter() {
+                let add = file.add_action();
+                let tag = add.tags.and_then(|mut tags| tags.remove(log::PARTITIONS_TAG)).flatten();
+                let entry = FileEntry { size: add.size, partition_values: add.partition_values, tag };
+                self.files.insert(add.path, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the offsets that the newest commits name. A pipeline's commits name every partition they own, so the newest few tell all
+    /// that is owned today; [`Self::find_offsets`] looks for others.
+    async fn recent_offsets(&mut self) -> Result<(), Error> {
+        let oldest = self.version.saturating_sub(RECENT_COMMITS);
+        for version in (oldest..=self.version).rev() {
+            let Some(entry) = self.read_entry(version).await? else { break };
+            self.note(&entry);
+            for (partition, next) in entry.offsets {
+                if self.offsets.get(&partition).is_none() {
+                    self.offsets.set(partition, next);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn note(&mut self, entry: &Entry) {
+        self.micro_batch = self.micro_batch.max(entry.micro_batch.unwrap_or(0));
+        self.horizon_ms = self.horizon_ms.max(entry.horizon_ms.unwrap_or(i64::MIN));
+    }
+
+    pub(super) async fn read_entry(&self, version: u64) -> Result<Option<Entry>, Error> {
+        let path = Path::from(log::entry_path(version));
+        let bytes = match self.store.store.get(&path).await {
+            Ok(found) => found.bytes().await.map_err(Error::Store)?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(Error::Store(source)),
+        };
+        Entry::parse(&bytes, &self.pipeline)
+            .map(Some)
+            .map_err(|source| Error::Commit { table: self.spec.path.clone(), version, source })
+    }
+
+    /// Looks through the whole log for the offsets of those `partitions` that the recent commits did not name (idle for very long, or new).
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn find_offsets(&mut self, lake: &Warehouse, partitions: &[SourcePartition]) -> Result<(), Error> {
+        let unknown: Vec<_> = partitions.iter().filter(|partition| self.offsets.get(partition).is_none()).collect();
+        if unknown.is_empty() || self.version <= RECENT_COMMITS {
+            return Ok(());
+        }
+        let log_error = |source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) };
+        let mut delta = DeltaTable::new(lake.log_store(&self.spec.path));
+        delta.load().await.map_err(log_error)?;
+        let state = delta.snapshot().map_err(log_error)?;
+        for partition in unknown {
+            let app_id = partition.app_id(&self.pipeline);
+            let found = state.transaction_version(delta.log_store().as_ref(), app_id).await.map_err(log_error)?;
+            if let Some(next) = found {
+                self.offsets.set(partition.clone(), next);
+            }
+        }
+        Ok(())
+    }
+}

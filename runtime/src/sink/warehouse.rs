@@ -1,0 +1,148 @@
+//! The lake's location: one object store, opened from a path or URL, under which every table stands.
+
+use super::Error;
+use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use url::Url;
+
+/// Where the tables stand.
+#[derive(Debug, Clone)]
+pub struct Warehouse {
+    root: Arc<dyn ObjectStore>,
+    url: Url,
+    prefix: Path,
+    local: Option<PathBuf>,
+}
+
+impl Warehouse {
+    /// Opens a location: a path, `file://`, `s3://`, `gs://` or `az://`, with the options of the `object_store` crate. Credentials that the
+    /// options do not give come from the environment, as that crate reads it.
+    ///
+    /// # Errors
+    /// When the location is not one of these, or a local folder cannot be made.
+    pub fn open(location: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
+        let url = parse(location)?;
+        if url.scheme() == "file" {
+            let folder = url.to_file_path().map_err(|()| Error::Location { location: location.to_owned() })?;
+            std::fs::create_dir_all(&folder)
+                .map_err(|source| Error::Folder { folder: folder.display().to_string(), source })?;
+            let prefix = Path::from_absolute_path(&folder).map_err(|e| Error::Store(e.into()))?;
+            let root = Arc::new(object_store::local::LocalFileSystem::new());
+            return Ok(Self { root, url, prefix, local: Some(folder) });
+        }
+        let environment = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value)).filter(|(key, _)| {
+            ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix))
+        });
+        let given = options.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let all: BTreeMap<String, String> = environment.chain(given).collect();
+        let (store, prefix) = object_store::parse_url_opts(&url, all).map_err(Error::Store)?;
+        Ok(Self { root: Arc::from(store), url, prefix, local: None })
+    }
+
+    /// Proves that the location can be written and read, before anything depends on it.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let path = self.prefix.clone().join("_lakeward").join("probe");
+        self.root.put(&path, PutPayload::from_static(b"lakeward")).await.map_err(Error::Store)?;
+        self.root.delete(&path).await.map_err(Error::Store)
+    }
+
+    /// The URL of the table at `path`.
+    #[must_use]
+    pub fn table_url(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
+        url
+    }
+
+    /// The object store that has the table at `path` as its root.
+    pub(super) fn table_store(&self, path: &str) -> TableStore {
+        let prefix = path.split('/').fold(self.prefix.clone(), |prefix, part| prefix.join(part));
+        let store = Arc::new(PrefixStore::new(Arc::clone(&self.root), prefix));
+        TableStore { store, local: self.local.as_ref().map(|folder| folder.join(path)) }
+    }
+
+    /// The deltalake crate's view of the table at `path`.
+    pub(super) fn log_store(&self, path: &str) -> LogStoreRef {
+        let prefixed = self.table_store(path).store;
+        default_logstore(prefixed, Arc::clone(&self.root), &self.table_url(path), &StorageConfig::default())
+    }
+}
+
+/// The files of one table.
+#[derive(Debug, Clone)]
+pub(super) struct TableStore {
+    pub(super) store: Arc<dyn ObjectStore>,
+    local: Option<PathBuf>,
+}
+
+impl TableStore {
+    /// Writes a data file. On a local file system the file is synced, since a commit must not outlive its files in a power cut.
+    pub(super) async fn put(&self, path: &str, bytes: bytes::Bytes) -> Result<(), object_store::Error> {
+        self.store.put(&Path::from(path), bytes.into()).await?;
+        self.sync(path).await
+    }
+
+    /// Creates a file unless it exists.
+    pub(super) async fn create(&self, path: &str, bytes: bytes::Bytes) -> Result<(), object_store::Error> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        self.store.put_opts(&Path::from(path), bytes.into(), options).await?;
+        self.sync(path).await
+    }
+
+    async fn sync(&self, path: &str) -> Result<(), object_store::Error> {
+        let Some(folder) = &self.local else { return Ok(()) };
+        let file = folder.join(path);
+        let synced = tokio::task::spawn_blocking(move || {
+            std::fs::File::open(&file)?.sync_data()?;
+            file.parent().map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_data())
+        })
+        .await;
+        match synced {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => Err(object_store::Error::Generic { store: "local", source: source.into() }),
+            Err(source) => Err(object_store::Error::JoinError { source }),
+        }
+    }
+}
+
+fn parse(location: &str) -> Result<Url, Error> {
+    let unknown = || Error::Location { location: location.to_owned() };
+    if !location.contains("://") {
+        let path = std::path::absolute(location).map_err(|_| unknown())?;
+        return Url::from_directory_path(path).map_err(|()| unknown());
+    }
+    let url = Url::parse(location).map_err(|_| unknown())?;
+    match url.scheme() {
+        "file" | "s3" | "s3a" | "gs" | "az" | "azure" | "abfs" | "abfss" => Ok(url),
+        _ => Err(unknown()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_a_file_url() {
+        assert_eq!(parse("/tmp/lake").unwrap().as_str(), "file:///tmp/lake/");
+        assert_eq!(parse("s3://bucket/lake").unwrap().scheme(), "s3");
+        assert!(matches!(parse("ftp://host/lake"), Err(Error::Location { .. })));
+    }
+
+    #[test]
+    fn a_table_stands_below_the_location() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Warehouse::open(folder.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
+        let url = lake.table_url("silver/retail/sales");
+        assert!(url.path().ends_with("/silver/retail/sales"), "{url}");
+        assert!(!url.path().contains("//"), "{url}");
+    }
+}

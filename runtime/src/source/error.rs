@@ -1,0 +1,71 @@
+//! What can go wrong while reading.
+
+/// Why records cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A Kafka property is not known to librdkafka, or its value is wrong.
+    #[error("the Kafka configuration is refused: {0}")]
+    Configuration(String),
+    /// No broker answers.
+    #[error("no broker answers at {brokers}: {reason}")]
+    Unreachable {
+        /// The brokers as configured.
+        brokers: String,
+        /// What librdkafka says.
+        reason: String,
+    },
+    /// The topic does not exist.
+    #[error("topic {topic} does not exist on the broker at {brokers}")]
+    NoTopic {
+        /// The topic.
+        topic: String,
+        /// The brokers as configured.
+        brokers: String,
+    },
+    /// A partition cannot be read.
+    #[error("partition {partition} of topic {topic} cannot be read at offset {offset}: {reason}")]
+    Partition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// What librdkafka says.
+        reason: String,
+    },
+    /// A file cannot be read.
+    #[error("event file {file} cannot be read")]
+    File {
+        /// The file.
+        file: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A pattern is not one.
+    #[error("{pattern:?} is not a pattern of files: {reason}")]
+    Pattern {
+        /// The pattern as configured.
+        pattern: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No file matches.
+    #[error("no file matches {pattern}")]
+    NoFiles {
+        /// The pattern as configured.
+        pattern: String,
+    },
+}
+
+impl Error {
+    /// Whether trying again may help without anybody's change of the configuration.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::NoTopic { .. } | Self::NoFiles { .. } => true,
+            Self::Configuration(_) | Self::Partition { .. } | Self::File { .. } | Self::Pattern { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! A Kafka client that reads assigned partitions from the offsets that the tables hold.
+
+use super::queue::Queue;
+use super::{Assigned, Chunker, Error, LogRange, Reader};
+use crate::record::Record;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::CString;
+use std::time::Duration;
+
+/// How long a question to the broker may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long a read waits for records.
+const WAIT_MS: i32 = 5;
+
+/// How a client is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bootstrap brokers, `host:port`, by comma.
+    pub brokers: String,
+    /// The consumer group under which progress is shown; it assigns nothing.
+    pub group: String,
+    /// Properties of librdkafka that go over our defaults.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A connected client.
+pub struct Kafka {
+    // Dropped before the consumer: fields are dropped in order.
+    reading: Option<Reading>,
+    consumer: BaseConsumer,
+    brokers: String,
+}
+
+struct Reading {
+    queue: Queue,
+    slots: Vec<(CString, Assigned)>,
+    by_handle: HashMap<(usize, i32), usize>,
+    last: Option<((usize, i32), usize)>,
+}
+
+impl std::fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kafka").field("brokers", &self.brokers).finish_non_exhaustive()
+    }
+}
+
+impl Kafka {
+    /// Makes a client; it connects in the background.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a property.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let mut config = ClientConfig::new();
+        for (key, value) in defaults() {
+            config.set(key, value);
+        }
+        for (key, value) in &settings.properties {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &settings.brokers).set("group.id", &settings.group);
+        let consumer: BaseConsumer = config.create().map_err(|error| Error::Configuration(error.to_string()))?;
+        Ok(Self { reading: None, consumer, brokers: settings.brokers.clone() })
+    }
+
+    /// The partitions of a topic.
+    ///
+    /// # Errors
+    /// When no broker answers, or the topic does not exist.
+    pub fn partitions(&self, topic: &str) -> Result<Vec<i32>, Error> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER).map_err(|e| self.unreachable(&e))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+        let mut partitions: Vec<i32> =
+            found.map(|topic| topic.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default();
+        if partitions.is_empty() {
+            return Err(Error::NoTopic { topic: topic.to_owned(), brokers: self.brokers.clone() });
+        }
+        partitions.sort_unstable();
+        Ok(partitions)
+    }
+
+    /// What of a partition can be read.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub fn log_range(&self, topic: &str, partition: i32) -> Result<LogRange, Error> {
+        let (start, end) =
+            self.consumer.fetch_watermarks(topic, partition, ANSWER).map_err(|e| self.unreachable(&e))?;
+        Ok(LogRange { start, end })
+    }
+
+    /// Starts reading the partitions at their offsets. Offsets are given with the assignment: a seek after it may come too late.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the assignment.
+    pub fn assign(&mut self, assigned: &[Assigned]) -> Result<(), Error> {
+        let refused = |error: KafkaError| Error::Configuration(error.to_string());
+        let mut list = TopicPartitionList::new();
+        let mut slots = Vec::with_capacity(assigned.len());
+        for slot in assigned {
+            list.add_partition_offset(&slot.topic, slot.partition, Offset::Offset(slot.start)).map_err(refused)?;
+            let topic = CString::new(slot.topic.as_bytes()).map_err(|e| Error::Configuration(e.to_string()))?;
+            slots.push((topic, slot.clone()));
+        }
+        let partitions: Vec<(CString, i32)> = slots.iter().map(|(topic, slot)| (topic.clone(), slot.partition)).collect();
+        #[expect(unsafe_code, reason = "the queue is dropped before the consumer, by the order of the fields")]
+        let queue = unsafe { Queue::new(self.consumer.client().native_ptr(), &partitions) };
+        self.consumer.assign(&list).map_err(refused)?;
+        self.reading = Some(Reading { queue, slots, by_handle: HashMap::new(), last: None });
+        Ok(())
+    }
+
+    fn unreachable(&self, error: &KafkaError) -> Error {
+        Error::Unreachable { brokers: self.brokers.clone(), reason: error.to_string() }
+    }
+}
+
+/// What librdkafka is told unless the configuration says otherwise.
+fn defaults() -> [(&'static str, &'static str); 14] {
+    [
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        // An offset that the log does not hold is an error to be seen, never a jump.
+        ("auto.offset.reset", "error"),
+        ("enable.partition.eof", "true"),
+        ("allow.auto.create.topics", "false"),
+        ("fetch.wait.max.ms", "100"),
+        // An answer of 256 KiB stays in cache and is a third cheaper to take than one of 1 MiB.
+        ("max.partition.fetch.bytes", "262144"),
+        ("queued.min.messages", "100000"),
+        ("queued.max.messages.kbytes", "32768"),
+        // The default of a second stalls a partition whose queue was full for a moment.
+        ("fetch.queue.backoff.ms", "10"),
+        ("topic.metadata.refresh.interval.ms", "30000"),
+        ("socket.keepalive.enable", "true"),
+        ("check.crcs", "false"),
+        ("client.id", "lakeward"),
+    ]
+}
+
+impl Reader for Kafka {
+    fn read(&mut self, chunker: &mut Chunker) -> Result<(), Error> {
+        // Serves errors and statistics; records come by the private queue.
+        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+            if let Err(error) = event {
+                tracing::debug!(%error, "the Kafka client reports");
+            }
+        }
+        let Some(reading) = &mut self.reading else { return Ok(()) };
+        let mut failure = None;
+        let Reading { queue, slots, by_handle, last } = reading;
+        queue.read(WAIT_MS, |message| {
+            let handle = (message.topic.addr(), message.partition);
+            let slot = match last {
+                Some((known, slot)) if *known == handle => *slot,
+                _ => {
+                    let find = || find_slot(slots, message.topic, message.partition);
+                    let Some(slot) = by_handle.get(&handle).copied().or_else(find) else { return };
+                    by_handle.insert(handle, slot);
+                    *last = Some((handle, slot));
+                    slot
+                }
+            };
+            match message.error {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => chunker.push(
+                    slot,
+                    Record {
+                        offset: message.offset,
+                        timestamp_ms: message.timestamp_ms,
+                        key: message.key,
+                        value: message.value,
+                    },
+                ),
+                // The end of the log: what lies between the last record and it holds no record for us.
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => chunker.advance(slot, message.offset),
+                error => failure = Some((slot, error)),
+            }
+        });
+        let Some((slot, error)) = failure else { return Ok(()) };
+        let assigned = &slots[slot].1;
+        let (topic, partition, offset) = (assigned.topic.to_string(), assigned.partition, chunker.next(slot));
+        let code = rdkafka::types::RDKafkaErrorCode::from(error);
+        if is_lasting(error) {
+            return Err(Error::Partition { topic, partition, offset, reason: code.to_string() });
+        }
+        tracing::warn!(topic, partition, offset, error = %code, "the broker reports");
+        Ok(())
+    }
+
+    fn log_end(&self, slot: usize) -> Option<i64> {
+        let reading = self.reading.as_ref()?;
+        let (topic, assigned) = reading.slots.get(slot)?;
+        reading.queue.log_end(topic, assigned.partition)
+    }
+
+    fn committed(&mut self, next_offsets: &[(usize, i64)]) {
+        let Some(reading) = &self.reading else { return };
+        let mut list = TopicPartitionList::new();
+        for (slot, next) in next_offsets {
+            let assigned = &reading.slots[*slot].1;
+            if list.add_partition_offset(&assigned.topic, assigned.partition, Offset::Offset(*next)).is_err() {
+                return;
+            }
+        }
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            tracing::debug!(%error, "the group's offsets, a hint for dashboards, were not stored");
+        }
+    }
+}
+
+/// Whether reading on would only repeat the error: librdkafka retries everything else by itself.
+fn is_lasting(error: RDKafkaRespErr) -> bool {
+    matches!(
+        error,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL
+    )
+}
+
+/// The slot of a topic handle, by its name; the handles are then remembered.
+fn find_slot(
+    slots: &[(CString, Assigned)],
+    topic: *const rdkafka_sys::RDKafkaTopic,
+    partition: i32,
+) -> Option<usize> {
+    #[expect(unsafe_code, reason = "the handle comes from a message that librdkafka gave, its name is a C string")]
+    let name = unsafe { std::ffi::CStr::from_ptr(rdkafka_sys::rd_kafka_topic_name(topic)) };
+    slots.iter().position(|(topic, slot)| topic.as_c_str() == name && slot.partition == partition)
+}

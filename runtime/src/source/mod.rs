@@ -1,0 +1,49 @@
+//! Reads records: from Kafka in batches, or from files; gathers them into chunks of one partition each.
+
+mod chunker;
+mod error;
+mod files;
+mod kafka;
+mod queue;
+
+pub use chunker::Chunker;
+pub use error::Error;
+pub use files::Files;
+pub use kafka::{Kafka, Settings};
+
+use std::sync::Arc;
+
+/// A partition to read and where to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset to read next.
+    pub start: i64,
+}
+
+/// The first and the next-to-be-written offset of a partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogRange {
+    /// The oldest offset that can still be read.
+    pub start: i64,
+    /// The offset that the next record will get.
+    pub end: i64,
+}
+
+/// Something that records can be read from, on a thread of its own.
+pub trait Reader: Send {
+    /// Reads what is there into `chunker`, whose slots are the assigned partitions in order; waits a few milliseconds if there is nothing.
+    ///
+    /// # Errors
+    /// When a partition cannot be read on; the error says whether trying again may help.
+    fn read(&mut self, chunker: &mut Chunker) -> Result<(), Error>;
+
+    /// The newest known log-end offset of a slot.
+    fn log_end(&self, slot: usize) -> Option<i64>;
+
+    /// Tells the source how far the tables have got, as a hint for dashboards.
+    fn committed(&mut self, next_offsets: &[(usize, i64)]);
+}
