@@ -19,28 +19,36 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("bad_config::a_good_one_is_checked_without_contacting_anybody", &[], good),
         Case::new("bad_config::a_wrong_key", &[], |stage| {
-            refused(stage, |config| drop(config.set("micro_batch", "rowz", "5")), &["rowz", "rows", "line"])
+            refused(stage, |config| config.set("micro_batch", "rowz", "5"), &["rowz", "rows", "line"])
         }),
         Case::new("bad_config::a_wrong_type", &[], |stage| {
-            refused(stage, |config| drop(config.text("micro_batch", "rows", "many")), &["many", "line"])
+            refused(stage, |config| config.text("micro_batch", "rows", "many"), &["many", "line"])
         }),
         Case::new("bad_config::a_size_without_a_unit", &[], |stage| {
-            refused(stage, |config| drop(config.text("micro_batch", "size", "128 apples")), &["128 apples", "line"])
+            refused(stage, |config| config.text("micro_batch", "size", "128 apples"), &["128 apples", "line"])
         }),
         Case::new("bad_config::an_unset_variable", &[], |stage| {
-            refused(stage, |config| drop(config.text("kafka", "brokers", "${LAKEWARD_NOT_SET}")), &["LAKEWARD_NOT_SET", "line"])
+            refused(
+                stage,
+                |config| config.text("kafka", "brokers", "${LAKEWARD_NOT_SET}"),
+                &["LAKEWARD_NOT_SET", "line"],
+            )
         }),
         Case::new("bad_config::a_location_that_is_none", &[], |stage| {
-            refused(stage, |config| drop(config.text("lake", "location", "ftp://lake")), &["ftp://lake"])
+            refused(stage, |config| config.text("lake", "location", "ftp://lake"), &["ftp://lake"])
         }),
         Case::new("bad_config::a_topic_that_no_module_reads", &[], |stage| {
-            refused(stage, |config| drop(config.text("topics.oders", "start", "latest")), &["oders", "orders"])
+            refused(stage, |config| config.text("topics.oders", "start", "latest"), &["oders", "orders"])
         }),
         Case::new("bad_config::a_missing_file", &[], missing_file),
         Case::new("bad_config::no_module_at_all", &[], no_module),
         Case::new("bad_config::a_module_that_is_not_there", &[], |stage| module(stage, None, &["no.wasm"])),
-        Case::new("bad_config::a_module_that_is_not_wasm", &[], |stage| module(stage, Some(b"#!/bin/sh"), &["not WebAssembly"])),
-        Case::new("bad_config::a_core_module", &[], |stage| module(stage, Some(b"\0asm\x01\0\0\0"), &["core", "lakeward build"])),
+        Case::new("bad_config::a_module_that_is_not_wasm", &[], |stage| {
+            module(stage, Some(b"#!/bin/sh"), &["not WebAssembly"])
+        }),
+        Case::new("bad_config::a_core_module", &[], |stage| {
+            module(stage, Some(b"\0asm\x01\0\0\0"), &["core", "lakeward build"])
+        }),
         Case::new("bad_config::two_modules_write_one_product", &[], two_owners),
         Case::new("bad_config::a_lake_that_cannot_be_written", &[], unwritable_lake),
         Case::new("bad_config::a_schema_that_no_longer_fits_its_table", &[Need::Python], changed_schema),
@@ -76,7 +84,7 @@ fn refuses(stage: &Stage, config: &Config, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn refused(stage: &Stage, spoil: impl FnOnce(&mut Config), words: &[&str]) -> Result<()> {
+fn refused(stage: &Stage, spoil: impl FnOnce(&mut Config) -> &mut Config, words: &[&str]) -> Result<()> {
     let mut config = retail_config(stage)?;
     spoil(&mut config);
     refuses(stage, &config, words)
@@ -113,7 +121,7 @@ fn module(stage: &Stage, bytes: Option<&[u8]>, words: &[&str]) -> Result<()> {
 fn two_owners(stage: &Stage) -> Result<()> {
     let original = fs::read(stage.product()?.module("tests/evil")?)?;
     let renamed = stage.folder().join("vile.wasm");
-    let (from, to) = (br#""name":"evil""#.as_slice(), br#""name":"vile""#.as_slice());
+    let (from, to) = (br#""name": "evil""#.as_slice(), br#""name": "vile""#.as_slice());
     fs::write(&renamed, replaced(&original, from, to))?;
     let mut config = stage.config(&["tests/evil"])?;
     config.module("vile", &renamed).text("kafka", "brokers", NOBODY);
@@ -158,6 +166,9 @@ fn missing_topic(stage: &Stage) -> Result<()> {
 /// The process says that it waits, keeps trying, and goes to work when the broker is there; also when it was away.
 fn late_broker(stage: &Stage) -> Result<()> {
     let kafka = Kafka::prepare()?;
+    kafka.start()?;
+    kafka.create(retail::TOPIC, 1)?;
+    kafka.stop();
     let mut config = retail_config(stage)?;
     config.text("kafka", "brokers", &kafka.bootstrap());
     let mut instance = stage.start(&mut config)?;
@@ -168,7 +179,6 @@ fn late_broker(stage: &Stage) -> Result<()> {
     })?;
 
     kafka.start()?;
-    kafka.create(retail::TOPIC, 1)?;
     instance.wait_ready()?;
     let event = json!({
         "seq": 1, "InvoiceNo": "536365", "StockCode": "71053", "Description": "WHITE METAL LANTERN", "Quantity": 6,

@@ -22,7 +22,11 @@ impl Case {
     }
 
     /// A case on the embedded broker.
-    pub(crate) fn embedded(name: &str, needs: &[Need], play: impl FnOnce(&Stage) -> Result<()> + Send + 'static) -> Self {
+    pub(crate) fn embedded(
+        name: &str,
+        needs: &[Need],
+        play: impl FnOnce(&Stage) -> Result<()> + Send + 'static,
+    ) -> Self {
         Self { broker: BrokerKind::Embedded, ..Self::new(&format!("{name}::embedded"), needs, play) }
     }
 
@@ -55,6 +59,8 @@ impl Case {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             Err(anyhow!("{}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")))
         });
-        played.with_context(|| format!("{}\nthe case failed", stage.logs())).map_err(|error| format!("{error:#}").into())
+        played
+            .with_context(|| format!("{}\nthe case failed", stage.logs()))
+            .map_err(|error| format!("{error:#}").into())
     }
 }

@@ -49,12 +49,13 @@ fn attack(stage: &Stage, deeds: &[(&'static str, &'static str)]) -> Result<()> {
     broker.create_topic(TOPIC, 1)?;
     let mut commands = vec!["ok"; 20];
     for (deed, _) in deeds {
-        commands.push(deed);
+        commands.push(*deed);
         commands.extend(["ok"; 20]);
     }
-    let messages = commands.iter().enumerate().map(|(id, command)| {
-        Message::placed(0, json!({ "id": id, "command": command }).to_string())
-    });
+    let messages = commands
+        .iter()
+        .enumerate()
+        .map(|(id, command)| Message::placed(0, json!({ "id": id, "command": command }).to_string()));
     Producer::new(&broker.bootstrap())?.send(TOPIC, messages)?;
     let mut config = stage.config(&["tests/evil"])?;
     // An endless loop costs all its fuel in every step of the search for the record.
@@ -62,7 +63,8 @@ fn attack(stage: &Stage, deeds: &[(&'static str, &'static str)]) -> Result<()> {
 
     let summary = stage.until_current(&config)?;
     ensure!(summary.records == commands.len() as i64, "{summary:?}");
-    let good: Vec<_> = (0..commands.len()).filter(|id| commands[*id] == "ok").map(|id| json!({ "id": id, "o": id })).collect();
+    let good: Vec<_> =
+        (0..commands.len()).filter(|id| commands[*id] == "ok").map(|id| json!({ "id": id, "o": id })).collect();
     let echoes = stage.query(Engine::DuckDb, &[ECHOES], "SELECT id, _lakeward_offset AS o FROM echoes ORDER BY id")?;
     ensure!(echoes == good, "of the good records {good:?} came {echoes:?}");
     let letters = stage.query(
@@ -82,7 +84,10 @@ fn explained(letter: &Value, offset: usize, word: &str) -> Result<()> {
     ensure!(letter["stage"] == "transform" && letter["module"] == "evil", "{letter}");
     ensure!(letter["digest"] == json!(64), "the digest is not SHA-256 in hexadecimal: {letter}");
     let reason = letter["reason"].as_str().context("a dead letter without a reason")?;
-    ensure!(!reason.is_empty() && reason.to_lowercase().contains(&word.to_lowercase()), "no word of `{word}`: {letter}");
+    ensure!(
+        !reason.is_empty() && reason.to_lowercase().contains(&word.to_lowercase()),
+        "no word of `{word}`: {letter}"
+    );
     ensure!(reason.len() < 4096, "a reason of {} bytes", reason.len());
     Ok(())
 }

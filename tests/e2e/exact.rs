@@ -76,6 +76,9 @@ fn commits_account_for_all(stage: &Stage, records: i64) -> Result<()> {
     ensure!(total["distinct_numbers"] == Value::Bool(true), "a micro-batch number stands twice: {total}");
     ensure!(number("records")? == records, "the commits count {total}, the topic holds {records} records");
     ensure!(number("dead_letters")? == number("letters")?, "commits and dead letters disagree: {total}");
-    ensure!(number("records")? == number("sales")? + number("letters")? + number("skips")?, "records are missing: {total}");
+    ensure!(
+        number("records")? == number("sales")? + number("letters")? + number("skips")?,
+        "records are missing: {total}"
+    );
     Ok(())
 }

@@ -79,7 +79,8 @@ fn alive(round: u64) -> Duration {
 fn live_equals_gold(stage: &Stage, config: &mut lakeward_tests::config::Config) -> Result<()> {
     let mut instance = stage.start(config)?;
     instance.wait_ready()?;
-    let answer = instance.get("/v1/products/retail/sales_by_country/rows?order=country,window_start&limit=100000")?.json()?;
+    let answer =
+        instance.get("/v1/products/retail/sales_by_country/rows?order=country,window_start&limit=100000")?.json()?;
     let live: Vec<_> = answer["rows"]
         .as_array()
         .context("an answer without rows")?
@@ -96,7 +97,12 @@ fn live_equals_gold(stage: &Stage, config: &mut lakeward_tests::config::Config) 
         .map(|row| json!([row["country"], row["window_start"], row["lines"], row["revenue"], row["customers"]]))
         .collect();
     let differing: Vec<_> = live.iter().zip(&gold).filter(|(live, gold)| live != gold).take(5).collect();
-    ensure!(live.len() == gold.len() && differing.is_empty(), "{} live, {} gold: {differing:?}", live.len(), gold.len());
+    ensure!(
+        live.len() == gold.len() && differing.is_empty(),
+        "{} live, {} gold: {differing:?}",
+        live.len(),
+        gold.len()
+    );
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     Ok(())
 }

@@ -125,7 +125,11 @@ fn pages(stage: &Stage) -> Result<()> {
     ] {
         let answer = instance.get(path)?;
         ensure!(answer.status == code, "{path} answered {}", answer.status);
-        ensure!(answer.content_type.as_deref() == Some("application/problem+json"), "{path}: {:?}", answer.content_type);
+        ensure!(
+            answer.content_type.as_deref() == Some("application/problem+json"),
+            "{path}: {:?}",
+            answer.content_type
+        );
         ensure!(answer.json()?["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{path}: {}", answer.body);
     }
     ensure!(instance.get("/livez")?.status == 200, "/livez");

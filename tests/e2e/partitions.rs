@@ -11,7 +11,11 @@ use lakeward_tests::stage::Stage;
 const EVENTS: usize = 8_000;
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![Case::kafka("partitions::new_ones_are_read_from_their_beginning", &[Need::Python, Need::RetailData], new_partitions)]
+    vec![Case::kafka(
+        "partitions::new_ones_are_read_from_their_beginning",
+        &[Need::Python, Need::RetailData],
+        new_partitions,
+    )]
 }
 
 /// The events in turn over `count` partitions.

@@ -40,7 +40,12 @@ pub fn with_input(command: &mut Command, input: &str) -> Result<String> {
 /// Whether a tool can be started and succeeds.
 #[must_use]
 pub fn works(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// The last `count` lines of `text`.

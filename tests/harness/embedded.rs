@@ -22,7 +22,8 @@ impl Embedded {
             .set("test.mock.num.brokers", "1")
             .set("log_level", "0")
             .create()?;
-        let bootstrap = carrier.client().mock_cluster().context("a client without its mock cluster")?.bootstrap_servers();
+        let bootstrap =
+            carrier.client().mock_cluster().context("a client without its mock cluster")?.bootstrap_servers();
         Ok(Self { carrier, bootstrap })
     }
 }

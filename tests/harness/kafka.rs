@@ -45,15 +45,11 @@ impl Kafka {
         let folder = tempfile::Builder::new().prefix("lakeward-kafka-").tempdir()?;
         copy_folder(&home.join("formatted"), &folder.path().join("data"))?;
         let port = free_port()?;
-        fs::write(folder.path().join("server.properties"), properties(port, free_port()?, &folder.path().join("data")))?;
-        Ok(Self {
-            home,
-            folder,
-            port,
-            process: Mutex::new(None),
-            taken: Mutex::default(),
-            released: Condvar::new(),
-        })
+        fs::write(
+            folder.path().join("server.properties"),
+            properties(port, free_port()?, &folder.path().join("data")),
+        )?;
+        Ok(Self { home, folder, port, process: Mutex::new(None), taken: Mutex::default(), released: Condvar::new() })
     }
 
     /// Starts the broker and waits until it answers. It can be stopped and started again; its topics stay.

@@ -25,7 +25,10 @@ impl Need {
             Self::Kafka => {
                 let tools = [("java", "-version"), ("mvn", "-version")];
                 let present = || tools.iter().all(|(tool, version)| command::works(Command::new(tool).arg(version)));
-                (*KAFKA.get_or_init(present), "install Java 17 and Maven (apt-get install openjdk-17-jre-headless maven)")
+                (
+                    *KAFKA.get_or_init(present),
+                    "install Java 17 and Maven (apt-get install openjdk-17-jre-headless maven)",
+                )
             }
             Self::Python => {
                 let present = || command::works(Command::new("python3").args(["-c", "import venv, ensurepip"]));

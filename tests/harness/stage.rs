@@ -257,7 +257,8 @@ impl Stage {
         wait::until_true(RUN_LIMIT, &format!("{count} versions of {table}"), || {
             going_on()?;
             let Ok(entries) = fs::read_dir(&log) else { return Ok(false) };
-            let versions = entries.flatten().filter(|entry| entry.path().extension().is_some_and(|kind| kind == "json"));
+            let versions =
+                entries.flatten().filter(|entry| entry.path().extension().is_some_and(|kind| kind == "json"));
             Ok(versions.count() >= count)
         })
     }
