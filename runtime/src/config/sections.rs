@@ -66,7 +66,7 @@ impl Default for MicroBatch {
 #[serde(deny_unknown_fields, default)]
 pub struct Transform {
     /// WebAssembly instructions, about. Larger: an endless loop is cut off later. Smaller: it holds a worker up for
-    /// less time, but an honest, heavy transform may be cut off too. Default 10,000,000,000 (a few seconds).
+    /// less time, but an honest, heavy transform may be cut off too. Default 1,000,000,000 (about half a second).
     pub fuel: NonZeroU64,
     /// The module's memory. Larger: big chunks and records fit, but every worker may need so much. Smaller: chunks are
     /// cut in two more often, which is slower. From 64 KiB to 4 GiB, default 64 MiB.
@@ -84,7 +84,7 @@ pub struct Transform {
 }
 
 /// The default of [`Transform::fuel`].
-const FUEL: NonZeroU64 = NonZeroU64::new(10_000_000_000).expect("ten billion is not 0");
+const FUEL: NonZeroU64 = NonZeroU64::new(1_000_000_000).expect("a billion is not 0");
 
 impl Default for Transform {
     fn default() -> Self {

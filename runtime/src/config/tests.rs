@@ -26,7 +26,7 @@ fn the_least_file_has_all_defaults() {
     assert_eq!(config.modules["retail"].path, Path::new("/etc/lakeward/retail.wasm"));
     assert_eq!(config.micro_batch.every, Duration::from_secs(5));
     assert_eq!((config.micro_batch.rows.get(), config.micro_batch.size), (1_000_000, 128 << 20));
-    assert_eq!((config.transform.fuel.get(), config.transform.memory), (10_000_000_000, 64 << 20));
+    assert_eq!((config.transform.fuel.get(), config.transform.memory), (1_000_000_000, 64 << 20));
     assert_eq!((config.transform.timeout, config.transform.output), (Duration::from_secs(10), 64 << 20));
     assert_eq!((config.gold.every, config.gold.idle_after), (Duration::from_secs(10), Duration::from_secs(300)));
     assert_eq!(config.serve.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:8080"));

@@ -5,38 +5,38 @@ use std::ops::AddAssign;
 
 /// Counts of a micro-batch, or of a worker's share of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(super) struct Counts {
     /// By module.
-    pub modules: Vec<ModuleCounts>,
+    pub(super) modules: Vec<ModuleCounts>,
     /// Rows written, by silver product.
-    pub rows: Vec<u64>,
+    pub(super) rows: Vec<u64>,
     /// Rows that came after their window had closed, by gold product.
-    pub late: Vec<u64>,
+    pub(super) late: Vec<u64>,
     /// Broken expectations, by silver product and expectation.
-    pub violations: Vec<Vec<u64>>,
+    pub(super) violations: Vec<Vec<u64>>,
     /// Records read, whatever modules read them.
-    pub read: u64,
+    pub(super) read: u64,
 }
 
 /// What became of the records given to a module.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ModuleCounts {
+pub(super) struct ModuleCounts {
     /// Records given to it.
-    pub records: u64,
+    pub(super) records: u64,
     /// Records that became rows.
-    pub with_rows: u64,
+    pub(super) with_rows: u64,
     /// Records from which it made nothing, on purpose.
-    pub skips: u64,
+    pub(super) skips: u64,
     /// Records that became dead letters.
-    pub dead_letters: u64,
+    pub(super) dead_letters: u64,
     /// Of these, records that the module rejected or failed on.
-    pub rejects: u64,
+    pub(super) rejects: u64,
     /// Calls that failed.
-    pub traps: u64,
+    pub(super) traps: u64,
     /// Nanoseconds in its calls, the copies in and out and the checks among them.
-    pub nanoseconds: u64,
+    pub(super) nanoseconds: u64,
     /// Fuel used.
-    pub fuel: u64,
+    pub(super) fuel: u64,
 }
 
 impl Counts {
@@ -55,20 +55,17 @@ impl Counts {
     }
 
     /// Rows of all silver products.
-    #[must_use]
-    pub fn rows_written(&self) -> u64 {
+    pub(super) fn rows_written(&self) -> u64 {
         self.rows.iter().sum()
     }
 
     /// Late rows of all gold products.
-    #[must_use]
-    pub fn late_rows(&self) -> u64 {
+    pub(super) fn late_rows(&self) -> u64 {
         self.late.iter().sum()
     }
 
     /// The counts of all modules together.
-    #[must_use]
-    pub fn total(&self) -> ModuleCounts {
+    pub(super) fn total(&self) -> ModuleCounts {
         let mut total = ModuleCounts::default();
         for module in &self.modules {
             total += *module;
@@ -77,8 +74,7 @@ impl Counts {
     }
 
     /// Whether every record is accounted for.
-    #[must_use]
-    pub fn is_balanced(&self) -> bool {
+    pub(super) fn is_balanced(&self) -> bool {
         self.modules.iter().all(|module| module.records == module.with_rows + module.skips + module.dead_letters)
     }
 }

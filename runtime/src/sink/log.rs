@@ -8,13 +8,9 @@ use super::table::{FileEntry, Table};
 use super::writer::DataFile;
 use crate::checkpoint::SourcePartition;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 
 /// How a commit names its writer.
 pub(super) const ENGINE: &str = concat!("lakeward/", env!("CARGO_PKG_VERSION"));
-
-/// The tag that names the Kafka partitions of a file.
-pub(super) const PARTITIONS_TAG: &str = "lakeward.partitions";
 
 /// The path of a version in the log.
 pub(super) fn entry_path(version: u64) -> String {
@@ -73,7 +69,6 @@ impl Entry {
                 let file = FileEntry {
                     size: add["size"].as_i64().unwrap_or(0),
                     partition_values: serde_json::from_value(add["partitionValues"].clone()).unwrap_or_default(),
-                    tag: add["tags"][PARTITIONS_TAG].as_str().map(str::to_owned),
                 };
                 entry.add.push((decoded(&add["path"]), file));
             } else if let Some(remove) = action.get("remove") {
@@ -213,7 +208,6 @@ impl Table {
             lines.push(self.render_remove(path, commit.at_ms));
         }
         for file in &commit.add {
-            let tags: HashMap<&str, &String> = file.tag.iter().map(|tag| (PARTITIONS_TAG, tag)).collect();
             lines.push(json!({"add": {
                 "path": file.path,
                 "partitionValues": file.partition_values,
@@ -221,7 +215,6 @@ impl Table {
                 "modificationTime": commit.at_ms,
                 "dataChange": true,
                 "stats": file.stats.to_string(),
-                "tags": tags,
             }}));
         }
         lines.iter().map(|line| format!("{line}\n")).collect()

@@ -58,8 +58,6 @@ pub struct FileEntry {
     pub size: i64,
     /// The partition values by column, as the log holds them.
     pub partition_values: HashMap<String, Option<String>>,
-    /// The Kafka partitions whose rows are in the file, where the writer said so.
-    pub tag: Option<String>,
 }
 
 impl Table {
@@ -225,10 +223,8 @@ impl Table {
         self.version = state.version();
         if self.spec.track_files {
             for file in state.log_data().iter() {
-                let add = file.add_action();
-                let tag = add.tags.and_then(|mut tags| tags.remove(log::PARTITIONS_TAG)).flatten();
-                let entry = FileEntry { size: add.size, partition_values: add.partition_values, tag };
-                self.files.insert(add.path, entry);
+                let entry = FileEntry { size: file.size(), partition_values: file.partition_values_map() };
+                self.files.insert(file.path().into_owned(), entry);
             }
         }
         Ok(())

@@ -33,8 +33,6 @@ pub struct DataFile {
     pub rows: u64,
     /// Statistics as the Delta log holds them.
     pub stats: Value,
-    /// The Kafka partitions whose rows are in the file, if the table wants to know.
-    pub tag: Option<String>,
 }
 
 /// How a table's files are laid out.
@@ -180,7 +178,6 @@ impl FileWriter {
             partition_values: columns.into_iter().zip(values).collect(),
             rows: file.rows,
             stats: stats::of(&metadata, &layout.file_schema, file.rows),
-            tag: None,
         });
         Ok(())
     }

@@ -1,5 +1,4 @@
 //! The types of `sdk/wit/transform.wit` as the host passes and takes them.
-#![expect(unsafe_code, reason = "the derives of wasmtime's component types implement unsafe traits")]
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
@@ -60,6 +59,7 @@ pub(super) struct OutcomeOut {
 #[derive(ComponentType, Lift, Debug, Clone, Copy, PartialEq, Eq)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "wasmtime makes the values from the guest's discriminant")]
 pub(super) enum Level {
     #[component(name = "trace")]
     Trace,

@@ -84,7 +84,7 @@ fn customer_number(text: &str) -> Result<i64, Reject> {
 
 /// What the sales dashboard polls.
 #[derive(Gold)]
-#[gold(from = Sale, time = sold_at, window = "tumbling 1h", partition_by = "month")]
+#[gold(from = Sale, time = sold_at, window = "tumbling 1h", lateness = "1h", partition_by = "month")]
 pub struct SalesByCountry {
     #[key]
     country: String,
@@ -101,7 +101,7 @@ pub struct SalesByCountry {
 
 /// What sells, day by day.
 #[derive(Gold)]
-#[gold(from = Sale, time = sold_at, window = "tumbling 1d", partition_by = "month")]
+#[gold(from = Sale, time = sold_at, window = "tumbling 1d", lateness = "1h", partition_by = "month")]
 pub struct TopProducts {
     #[key]
     stock_code: String,
