@@ -28,11 +28,7 @@ impl SourcePartition {
         let rest = app_id.strip_prefix("lakeward/")?.strip_prefix(pipeline)?.strip_prefix('/')?;
         let (topic_incarnation, partition) = rest.rsplit_once('/')?;
         let (topic, incarnation) = topic_incarnation.rsplit_once('#')?;
-        Some(Self {
-            topic: topic.into(),
-            incarnation: incarnation.parse().ok()?,
-            partition: partition.parse().ok()?,
-        })
+        Some(Self { topic: topic.into(), incarnation: incarnation.parse().ok()?, partition: partition.parse().ok()? })
     }
 }
 

@@ -54,11 +54,9 @@ impl Error {
             Self::Build(error) => error.is_usage(),
             Self::Pipeline(error) => error.is_configuration(),
             Self::Config(_) => true,
-            Self::Inspect(_)
-            | Self::Telemetry(_)
-            | Self::Broker(_)
-            | Self::Modules { .. }
-            | Self::Runtime { .. } => false,
+            Self::Inspect(_) | Self::Telemetry(_) | Self::Broker(_) | Self::Modules { .. } | Self::Runtime { .. } => {
+                false
+            }
             Self::New(error) => error.is_usage(),
         };
         if usage { EXIT_USAGE } else { 1 }

@@ -1,9 +1,9 @@
 //! A chunk's way through the stages: decode, then for every module that reads the topic transform, contract, table and aggregate.
 
+use super::Error;
 use super::ledger::ModuleCounts;
 use super::plan::{COMMITS, DEAD_LETTERS, Input, Plan};
 use super::worker::Worker;
-use super::Error;
 use crate::clock;
 use crate::decode::Events;
 use crate::record::{Chunk, Stage};
@@ -89,13 +89,18 @@ impl<'a> ChunkRun<'a> {
                 verdicts.with_rows[*origin as usize] = true;
             }
         }
-        self.count(input, &events, &verdicts, ModuleCounts {
-            rejects,
-            traps: processed.traps,
-            nanoseconds,
-            fuel: processed.fuel,
-            ..ModuleCounts::default()
-        });
+        self.count(
+            input,
+            &events,
+            &verdicts,
+            ModuleCounts {
+                rejects,
+                traps: processed.traps,
+                nanoseconds,
+                fuel: processed.fuel,
+                ..ModuleCounts::default()
+            },
+        );
         self.letters(input, &events, &verdicts);
         kept.into_iter().try_for_each(|rows| self.write(input, rows, &events.rows))
     }
@@ -214,10 +219,8 @@ impl<'a> ChunkRun<'a> {
             return Ok(());
         }
         let schema = plan.products[rows.product].contract.table_schema();
-        let batch = RecordBatch::try_new(schema, rows.columns).map_err(|source| crate::sink::Error::Columns {
-            table: target.plan.path().to_owned(),
-            source,
-        })?;
+        let batch = RecordBatch::try_new(schema, rows.columns)
+            .map_err(|source| crate::sink::Error::Columns { table: target.plan.path().to_owned(), source })?;
         let horizon_ms = self.worker.horizons_ms[gold];
         let lane = &mut self.worker.lanes[self.lane];
         let Some((_, state)) = lane.states.iter_mut().find(|(index, _)| *index == gold) else { return Ok(()) };

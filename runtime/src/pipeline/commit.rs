@@ -11,8 +11,8 @@
 //! Every table carries its own offsets in the same commit as its rows. After a crash between two steps the tables that are ahead skip
 //! what they have, and the others catch up. Gold tables are no part of it: they are written from committed state, at their own pace.
 
-use super::plan::{COMMITS, Plan, TableKind};
 use super::Error;
+use super::plan::{COMMITS, Plan, TableKind};
 use crate::checkpoint::SourcePartition;
 use crate::sink::{self, Commit, DataFile, OffsetMove, Table};
 use std::future::Future;
@@ -48,7 +48,8 @@ impl Tables {
     /// Writes the files of all tables but the last step's.
     pub(super) async fn upload(&self, group: &Group) -> Result<(), Error> {
         use futures::{StreamExt, TryStreamExt};
-        let files = self.tables.iter().zip(&group.files).flat_map(|(table, files)| files.iter().map(move |f| (table, f)));
+        let files =
+            self.tables.iter().zip(&group.files).flat_map(|(table, files)| files.iter().map(move |f| (table, f)));
         futures::stream::iter(files)
             .map(|(table, file)| persist("writing a file", move || table.write_file(file)))
             .buffer_unordered(UPLOADS)

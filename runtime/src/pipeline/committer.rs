@@ -148,7 +148,8 @@ impl Committer {
         let row = self.row(&group, &share.counts, seconds);
         group.files[COMMITS] = self.encode_row(&row)?;
         for file in &group.files[COMMITS] {
-            super::commit::persist("writing the commits table", || self.tables.tables[COMMITS].write_file(file)).await?;
+            super::commit::persist("writing the commits table", || self.tables.tables[COMMITS].write_file(file))
+                .await?;
         }
         self.tables.commit(&self.plan, &group, TableKind::Commits).await?;
         self.micro_batch = micro_batch;
@@ -177,9 +178,8 @@ impl Committer {
                 remove[gold.state_table] = self.tables.tables[gold.state_table].files().keys().cloned().collect();
             }
         }
-        let position = |(slot, next): &(usize, i64)| {
-            (self.slots[*slot].partition.clone(), self.slots[*slot].topic, *next)
-        };
+        let position =
+            |(slot, next): &(usize, i64)| (self.slots[*slot].partition.clone(), self.slots[*slot].topic, *next);
         Group {
             micro_batch: close.micro_batch,
             at_ms: self.clock.now_ms(),

@@ -198,7 +198,9 @@ impl Error {
             | Self::NoBrokers { .. }
             | Self::Transform(transform::Error::Load { .. })
             | Self::Source(source::Error::Configuration(_) | source::Error::Pattern { .. })
-            | Self::Sink(sink::Error::Location { .. } | sink::Error::Folder { .. } | sink::Error::Schema { .. }) => true,
+            | Self::Sink(sink::Error::Location { .. } | sink::Error::Folder { .. } | sink::Error::Schema { .. }) => {
+                true
+            }
             Self::Transform(_)
             | Self::Source(_)
             | Self::Sink(_)

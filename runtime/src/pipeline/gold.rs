@@ -1,8 +1,8 @@
 //! Publishes gold tables from committed state: the calendar parts that changed are overwritten, at a pace of their own.
 
+use super::Error;
 use super::commit::{Tables, chain, commit_one};
 use super::plan::Plan;
-use super::Error;
 use crate::aggregate::View;
 use crate::checkpoint::SourcePartition;
 use crate::sink::{Commit, FileWriter, OffsetMove, Table, date_text};
@@ -32,7 +32,8 @@ impl Publisher {
         let pending = plan.golds.iter().zip(views).map(|(gold, view)| {
             let parts: BTreeSet<i32> = view.take_touched().into_iter().collect();
             let (state, table) = (&tables.tables[gold.state_table], &tables.tables[gold.gold_table]);
-            let is_current = state.offsets().iter().all(|(partition, next)| table.offsets().get(partition) == Some(next));
+            let is_current =
+                state.offsets().iter().all(|(partition, next)| table.offsets().get(partition) == Some(next));
             if is_current {
                 let version = i64::try_from(table.version()).unwrap_or(i64::MAX);
                 view.set_table(version, table.micro_batch());

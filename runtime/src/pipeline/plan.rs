@@ -96,9 +96,31 @@ impl Plan {
             timeout: config.transform.timeout,
         };
         let host = Host::new(limits, workers)?;
-        let mut plan = Self { modules: Vec::new(), topics: Vec::new(), products: Vec::new(), golds: Vec::new(), tables: Vec::new() };
-        plan.add_table(system::DEAD_LETTERS, "Records that could not become rows.", TableKind::DeadLetters, None, &system::dead_letters_schema(), &[], &["offset"]);
-        plan.add_table(system::COMMITS, "One row for every micro-batch.", TableKind::Commits, None, &system::commits_schema(), &[], &[]);
+        let mut plan = Self {
+            modules: Vec::new(),
+            topics: Vec::new(),
+            products: Vec::new(),
+            golds: Vec::new(),
+            tables: Vec::new(),
+        };
+        plan.add_table(
+            system::DEAD_LETTERS,
+            "Records that could not become rows.",
+            TableKind::DeadLetters,
+            None,
+            &system::dead_letters_schema(),
+            &[],
+            &["offset"],
+        );
+        plan.add_table(
+            system::COMMITS,
+            "One row for every micro-batch.",
+            TableKind::Commits,
+            None,
+            &system::commits_schema(),
+            &[],
+            &[],
+        );
         for file in files {
             plan.add_module(&host, file, config.masks.secret.as_ref().map(Secret::expose))?;
         }
@@ -164,7 +186,15 @@ impl Plan {
         fields.push(Arc::new(Field::new(ORIGIN_COLUMNS[1], DataType::Int64, false)));
         let schema = Schema::new(fields);
         let increasing: Vec<&str> = vec![ORIGIN_COLUMNS[1]];
-        let table = self.add_table(&format!("silver/{path}"), &product.description, TableKind::Silver, Some(topic), &schema, &product.partition_by, &increasing);
+        let table = self.add_table(
+            &format!("silver/{path}"),
+            &product.description,
+            TableKind::Silver,
+            Some(topic),
+            &schema,
+            &product.partition_by,
+            &increasing,
+        );
         let mut golds = Vec::new();
         for gold in manifest.gold.iter().filter(|gold| gold.from == product.name) {
             golds.push(self.add_gold(manifest, gold, product, topic)?);
@@ -186,11 +216,27 @@ impl Plan {
         if let Some(other) = self.owner_of(&path) {
             return Err(Error::TwoOwners { product: path, module: manifest.name.clone(), other });
         }
-        let state_table = self.add_table(&format!("_lakeward/state/{path}"), "Partial aggregates by Kafka partition.", TableKind::State, Some(topic), &plan.state_schema(), &[], &[]);
+        let state_table = self.add_table(
+            &format!("_lakeward/state/{path}"),
+            "Partial aggregates by Kafka partition.",
+            TableKind::State,
+            Some(topic),
+            &plan.state_schema(),
+            &[],
+            &[],
+        );
         let by = (gold.partition_by != Granularity::Value)
             .then(|| PartitionBy { column: "window_start".to_owned(), by: gold.partition_by });
         let by: Vec<PartitionBy> = by.into_iter().collect();
-        let gold_table = self.add_table(&format!("gold/{path}"), &gold.description, TableKind::Gold, Some(topic), &plan.gold_schema(), &by, &[]);
+        let gold_table = self.add_table(
+            &format!("gold/{path}"),
+            &gold.description,
+            TableKind::Gold,
+            Some(topic),
+            &plan.gold_schema(),
+            &by,
+            &[],
+        );
         let part_column = by.first().map(PartitionBy::table_column);
         self.golds.push(Gold { plan, topic, state_table, gold_table, part_column });
         Ok(self.golds.len() - 1)

@@ -1,8 +1,8 @@
 //! The thread of one source: reads, gathers chunks, and gives each to the worker that owns its partition.
 
+use super::Error;
 use super::progress::Progress;
 use super::worker::Command;
-use super::Error;
 use crate::clock;
 use crate::source::{Assigned, Chunker, Reader};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender};

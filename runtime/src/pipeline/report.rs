@@ -99,9 +99,9 @@ impl Report {
         let newest = look.progress.lanes.iter().map(|lane| lane.newest_ms.load(Ordering::Relaxed)).max();
         // At the end of the logs the answers are as fresh as can be, however old the newest record is.
         let lag = look.progress.lag();
-        let freshness = newest.filter(|newest| *newest >= 0).map(|newest| {
-            if lag == 0 { 0.0 } else { milliseconds(look.now_ms - newest).max(0.0) / 1000.0 }
-        });
+        let freshness = newest
+            .filter(|newest| *newest >= 0)
+            .map(|newest| if lag == 0 { 0.0 } else { milliseconds(look.now_ms - newest).max(0.0) / 1000.0 });
         self.count(look, freshness);
         let topics = self.topics(look);
         let modules = look.plan.modules.iter().zip(&self.total.modules).map(|(module, counts)| {
@@ -189,9 +189,8 @@ impl Report {
         };
         let silver = look.plan.products.iter().zip(&self.total.rows);
         let silver = silver.map(|(of, rows)| product(&of.path, Layer::Silver, &look.tables[of.table], *rows));
-        let gold = look.plan.golds.iter().map(|gold| {
-            product(gold.plan.path(), Layer::Gold, &look.tables[gold.gold_table], 0)
-        });
+        let gold =
+            look.plan.golds.iter().map(|gold| product(gold.plan.path(), Layer::Gold, &look.tables[gold.gold_table], 0));
         silver.chain(gold).collect()
     }
 }

@@ -1,9 +1,9 @@
 //! Opens the tables, finds where each partition stands, and restores the aggregate state: everything before the first record.
 
+use super::Error;
 use super::commit::Tables;
 use super::lane::Lane;
 use super::plan::{Gold, Plan, TableKind};
-use super::Error;
 use crate::aggregate::{PartitionState, View};
 use crate::checkpoint::SourcePartition;
 use crate::config::{Config, Start};
@@ -179,13 +179,7 @@ fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot) -> Result
 
 /// Reads a state table into the lanes of its topic, and shows it. Partitions that the topic no longer has keep their share in the
 /// lane of the topic's first partition's worker: what was counted stays counted.
-async fn restore(
-    index: usize,
-    gold: &Gold,
-    table: &Table,
-    lanes: &mut [Lane],
-    view: &View,
-) -> Result<(), Error> {
+async fn restore(index: usize, gold: &Gold, table: &Table, lanes: &mut [Lane], view: &View) -> Result<(), Error> {
     let error = |source| Error::State { product: gold.plan.path().to_owned(), source };
     let mut states: BTreeMap<i32, PartitionState> = lanes
         .iter()
@@ -196,9 +190,8 @@ async fn restore(
     for file in table.files().keys() {
         for rows in table.read_rows(file).await? {
             for (partition, rows) in by_partition(&rows) {
-                let state = states
-                    .entry(partition)
-                    .or_insert_with(|| PartitionState::new(Arc::clone(&gold.plan), partition));
+                let state =
+                    states.entry(partition).or_insert_with(|| PartitionState::new(Arc::clone(&gold.plan), partition));
                 state.restore(&rows).map_err(error)?;
             }
         }

@@ -1,11 +1,11 @@
 //! A worker: a plain thread that owns some partitions and takes their chunks through decode, transform, contract and aggregate.
 
+use super::Error;
 use super::chunk::ChunkRun;
 use super::lane::Lane;
 use super::ledger::Counts;
 use super::plan::{DEAD_LETTERS, Plan};
 use super::progress::Progress;
-use super::Error;
 use crate::aggregate::{Changes, View};
 use crate::clock;
 use crate::decode::Decoder;
@@ -212,10 +212,9 @@ impl Worker {
         let plan = Arc::clone(&self.plan);
         for (gold, changes) in plan.golds.iter().zip(changes) {
             for change in changes.iter().filter(|change| !change.is_empty()) {
-                let rows = change.state_rows(&gold.plan, micro_batch).map_err(|source| Error::State {
-                    product: gold.plan.path().to_owned(),
-                    source,
-                })?;
+                let rows = change
+                    .state_rows(&gold.plan, micro_batch)
+                    .map_err(|source| Error::State { product: gold.plan.path().to_owned(), source })?;
                 self.writers[gold.state_table].write(rows.columns().to_vec())?;
             }
         }

@@ -217,7 +217,8 @@ mod tests {
         let by = PartitionBy { column: "at".into(), by: Granularity::Month };
         let split = Split::new(&schema, &[by]);
         let micros = |text| i64::from(day(text)) * MICROS_PER_DAY + 5;
-        let at = TimestampMicrosecondArray::from(vec![micros("2011-01-31"), micros("2011-02-01"), micros("2011-01-01")]);
+        let at =
+            TimestampMicrosecondArray::from(vec![micros("2011-01-31"), micros("2011-02-01"), micros("2011-01-01")]);
         let columns: Vec<ArrayRef> =
             vec![Arc::new(at.with_timezone("UTC")), Arc::new(StringArray::from(vec!["a", "b", "c"]))];
         let parts = split.split(columns).unwrap();

@@ -100,6 +100,10 @@ mod tests {
             &[("a", DataType::Decimal128(18, 3))],
             &["column a is decimal(18,2) in the product and decimal(18,3) in the table"],
         );
-        check(&[("a", text.clone())], &[("a", text), ("b", long)], &["column b (long) of the table is not in the product"]);
+        check(
+            &[("a", text.clone())],
+            &[("a", text), ("b", long)],
+            &["column b (long) of the table is not in the product"],
+        );
     }
 }

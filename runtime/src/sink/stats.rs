@@ -55,13 +55,18 @@ fn bounds(groups: &[&Statistics], data_type: &DataType) -> Option<(Value, Value)
     }
 }
 
-fn each<'a, T: Ord>(groups: &[&'a Statistics], f: impl Fn(&'a Statistics) -> Option<T>) -> Option<std::vec::IntoIter<T>> {
+fn each<'a, T: Ord>(
+    groups: &[&'a Statistics],
+    f: impl Fn(&'a Statistics) -> Option<T>,
+) -> Option<std::vec::IntoIter<T>> {
     groups.iter().map(|group| f(group)).collect::<Option<Vec<T>>>().map(Vec::into_iter)
 }
 
 fn integer(group: &Statistics, low: bool) -> Option<i64> {
     match group {
-        Statistics::Int32(values) => (if low { values.min_opt() } else { values.max_opt() }).map(|value| i64::from(*value)),
+        Statistics::Int32(values) => {
+            (if low { values.min_opt() } else { values.max_opt() }).map(|value| i64::from(*value))
+        }
         Statistics::Int64(values) => (if low { values.min_opt() } else { values.max_opt() }).copied(),
         _ => None,
     }

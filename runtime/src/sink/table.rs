@@ -150,7 +150,8 @@ impl Table {
     pub async fn read_rows(&self, file: &str) -> Result<Vec<RecordBatch>, Error> {
         let bytes = self.read(file).await?;
         let error = |source| Error::Decode { table: self.spec.path.clone(), file: file.to_owned(), source };
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build()).map_err(error)?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build()).map_err(error)?;
         reader.collect::<Result<_, _>>().map_err(|source| error(source.into()))
     }
 
@@ -197,8 +198,9 @@ impl Table {
 
     /// Takes version, files and the checks of protocol and schema from a loaded table.
     fn adopt(&mut self, delta: &DeltaTable) -> Result<(), Error> {
-        let state =
-            delta.snapshot().map_err(|source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) })?;
+        let state = delta
+            .snapshot()
+            .map_err(|source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) })?;
         let protocol = state.protocol();
         if protocol.min_writer_version() > WRITER_VERSION {
             return Err(Error::Unsupported { table: self.spec.path.clone(), version: protocol.min_writer_version() });
@@ -258,9 +260,11 @@ impl Table {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(source) => return Err(Error::Store(source)),
         };
-        Entry::parse(&bytes, &self.pipeline)
-            .map(Some)
-            .map_err(|source| Error::Commit { table: self.spec.path.clone(), version, source })
+        Entry::parse(&bytes, &self.pipeline).map(Some).map_err(|source| Error::Commit {
+            table: self.spec.path.clone(),
+            version,
+            source,
+        })
     }
 
     /// Looks through the whole log for the offsets of those `partitions` that the recent commits did not name (idle for very long, or new).

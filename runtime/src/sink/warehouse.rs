@@ -35,9 +35,9 @@ impl Warehouse {
             let root = Arc::new(object_store::local::LocalFileSystem::new());
             return Ok(Self { root, url, prefix, local: Some(folder) });
         }
-        let environment = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value)).filter(|(key, _)| {
-            ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix))
-        });
+        let environment = std::env::vars()
+            .map(|(key, value)| (key.to_ascii_lowercase(), value))
+            .filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix)));
         let given = options.iter().map(|(key, value)| (key.clone(), value.clone()));
         let all: BTreeMap<String, String> = environment.chain(given).collect();
         let (store, prefix) = object_store::parse_url_opts(&url, all).map_err(Error::Store)?;

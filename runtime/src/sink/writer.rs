@@ -139,7 +139,8 @@ impl FileWriter {
     /// Bytes that the open and closed files hold in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let open: usize = self.open.values().map(|file| file.writer.in_progress_size() + file.writer.bytes_written()).sum();
+        let open: usize =
+            self.open.values().map(|file| file.writer.in_progress_size() + file.writer.bytes_written()).sum();
         open + self.done.iter().map(|file| file.bytes.len()).sum::<usize>()
     }
 

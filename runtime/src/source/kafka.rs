@@ -107,7 +107,8 @@ impl Kafka {
             let topic = CString::new(slot.topic.as_bytes()).map_err(|e| Error::Configuration(e.to_string()))?;
             slots.push((topic, slot.clone()));
         }
-        let partitions: Vec<(CString, i32)> = slots.iter().map(|(topic, slot)| (topic.clone(), slot.partition)).collect();
+        let partitions: Vec<(CString, i32)> =
+            slots.iter().map(|(topic, slot)| (topic.clone(), slot.partition)).collect();
         #[expect(unsafe_code, reason = "the queue is dropped before the consumer, by the order of the fields")]
         let queue = unsafe { Queue::new(self.consumer.client().native_ptr(), &partitions) };
         self.consumer.assign(&list).map_err(refused)?;
@@ -227,11 +228,7 @@ fn is_lasting(error: RDKafkaRespErr) -> bool {
 }
 
 /// The slot of a topic handle, by its name; the handles are then remembered.
-fn find_slot(
-    slots: &[(CString, Assigned)],
-    topic: *const rdkafka_sys::RDKafkaTopic,
-    partition: i32,
-) -> Option<usize> {
+fn find_slot(slots: &[(CString, Assigned)], topic: *const rdkafka_sys::RDKafkaTopic, partition: i32) -> Option<usize> {
     #[expect(unsafe_code, reason = "the handle comes from a message that librdkafka gave, its name is a C string")]
     let name = unsafe { std::ffi::CStr::from_ptr(rdkafka_sys::rd_kafka_topic_name(topic)) };
     slots.iter().position(|(topic, slot)| topic.as_c_str() == name && slot.partition == partition)

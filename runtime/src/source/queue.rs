@@ -58,8 +58,9 @@ impl Queue {
     /// Gives each waiting message to `take`, waiting up to `wait_ms` for the first; returns how many there were.
     pub(super) fn read(&mut self, wait_ms: i32, mut take: impl FnMut(Message<'_>)) -> usize {
         // SAFETY: the array has room for the announced number of pointers; those filled in are valid until destroyed below.
-        let count =
-            unsafe { rd_kafka_consume_batch_queue(self.queue, wait_ms, self.messages.as_mut_ptr(), self.messages.len()) };
+        let count = unsafe {
+            rd_kafka_consume_batch_queue(self.queue, wait_ms, self.messages.as_mut_ptr(), self.messages.len())
+        };
         let count = usize::try_from(count).unwrap_or(0);
         for pointer in &self.messages[..count] {
             // SAFETY: librdkafka gave the message, whose key and payload stay in place until it is destroyed.
@@ -85,8 +86,9 @@ impl Queue {
     pub(super) fn log_end(&self, topic: &CString, partition: i32) -> Option<i64> {
         let (mut low, mut high) = (-1, -1);
         // SAFETY: the client is alive and the out-parameters are valid.
-        let error =
-            unsafe { rd_kafka_get_watermark_offsets(self.client, topic.as_ptr(), partition, &raw mut low, &raw mut high) };
+        let error = unsafe {
+            rd_kafka_get_watermark_offsets(self.client, topic.as_ptr(), partition, &raw mut low, &raw mut high)
+        };
         (error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
     }
 }

@@ -1,8 +1,8 @@
 //! The engine that all modules share, and the clock that stops them.
 
+use super::Error;
 use super::abi::{HOST, Level};
 use super::limits::{LOG_CALLS, LOG_LINES, Limits, clean};
-use super::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

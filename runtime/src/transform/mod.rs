@@ -9,6 +9,8 @@ mod lower;
 mod module;
 mod process;
 mod raise;
+#[cfg(test)]
+pub(crate) mod sample;
 
 pub use check::{Problem, check};
 pub use error::Error;

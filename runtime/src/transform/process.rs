@@ -26,7 +26,10 @@ pub struct Module {
 
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Module").field("name", &self.manifest.name).field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("Module")
+            .field("name", &self.manifest.name)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,7 +120,14 @@ impl Module {
     }
 
     /// `range` failed with `message`: the one event is at fault, or both halves are tried.
-    fn divide(&self, input: u32, columns: &[ArrayRef], range: Range<usize>, message: String, processed: &mut Processed) {
+    fn divide(
+        &self,
+        input: u32,
+        columns: &[ArrayRef],
+        range: Range<usize>,
+        message: String,
+        processed: &mut Processed,
+    ) {
         processed.traps += 1;
         if range.len() <= 1 {
             processed.rejects.extend(range.map(|event| Reject { origin: to_u32(event), reason: message.clone() }));
@@ -128,7 +138,9 @@ impl Module {
             let indices = UInt32Array::from_iter_values(half.clone().map(to_u32));
             let part: Vec<ArrayRef> = columns
                 .iter()
-                .map(|column| arrow_select::take::take(column, &indices, None).expect("the indices are within the chunk"))
+                .map(|column| {
+                    arrow_select::take::take(column, &indices, None).expect("the indices are within the chunk")
+                })
                 .collect();
             if let Some(message) = self.attempt(input, &part, half.start, half.len(), processed) {
                 self.divide(input, columns, half, message, processed);

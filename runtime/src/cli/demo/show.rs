@@ -73,7 +73,11 @@ pub(super) fn farewell(summary: &Summary, published: Option<&Published>, args: &
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people: finite and not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate for people: finite and not negative"
+)]
 fn whole(rate: f64) -> u64 {
     rate.round() as u64
 }
