@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new(env!("CARGO_BIN_EXE_lakeward")));
     let themes = [
         harness::cases(),
         online_retail::cases(),

@@ -2,7 +2,6 @@
 
 use crate::command;
 use anyhow::{Context, Result};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,20 +17,11 @@ pub struct Product {
 }
 
 impl Product {
-    /// Builds the binary in the profile in which the tests themselves are built.
+    /// The binary that cargo built beside the tests.
     ///
     /// # Errors
-    /// When it does not build.
-    pub fn build() -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--package", "lakeward-runtime", "--bin", "lakeward"]);
-        build.arg("--message-format=json-render-diagnostics").current_dir(crate::workspace());
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let messages = command::output(&mut build)?;
-        let binary = messages.lines().find_map(executable).context("cargo built no executable `lakeward`")?;
+    /// When no folder for the modules can be made.
+    pub fn new(binary: PathBuf) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("lakeward-modules-").tempdir()?;
         Ok(Self { binary, folder, modules: Mutex::default() })
     }
@@ -66,11 +56,4 @@ impl Product {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
-}
-
-/// The path of the binary, if this is cargo's message about it.
-fn executable(message: &str) -> Option<PathBuf> {
-    let message: Value = serde_json::from_str(message).ok()?;
-    (message["target"]["name"] == "lakeward").then_some(())?;
-    message["executable"].as_str().map(PathBuf::from)
 }

@@ -25,14 +25,20 @@ use tempfile::TempDir;
 const RUN_LIMIT: Duration = Duration::from_secs(300);
 
 /// What all cases share, made when the first one asks for it. A failure is kept: every case that needs it fails alike.
-#[derive(Default)]
 pub struct Shared {
+    binary: PathBuf,
     product: OnceLock<Result<Product, String>>,
     readers: OnceLock<Result<Readers, String>>,
     kafka: OnceLock<Result<Arc<Kafka>, String>>,
 }
 
 impl Shared {
+    /// Nothing made yet; `binary` is the `lakeward` that cargo built beside the tests.
+    #[must_use]
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        Self { binary: binary.into(), product: OnceLock::new(), readers: OnceLock::new(), kafka: OnceLock::new() }
+    }
+
     fn kafka(&self) -> Result<Arc<Kafka>> {
         once(&self.kafka, || {
             let kafka = Kafka::prepare()?;
@@ -142,7 +148,7 @@ impl Stage {
     /// # Errors
     /// When they do not build.
     pub fn product(&self) -> Result<&Product> {
-        once(&self.shared.product, Product::build)
+        once(&self.shared.product, || Product::new(self.shared.binary.clone()))
     }
 
     /// The engines that read tables.
