@@ -181,6 +181,12 @@ impl Error {
         }
     }
 
+    /// Whether a topic or its files do not exist, while everything answers.
+    #[must_use]
+    pub fn is_missing_input(&self) -> bool {
+        matches!(self, Self::Source(source::Error::NoTopic { .. } | source::Error::NoFiles { .. }))
+    }
+
     /// Whether the configuration or a module is at fault, rather than the world.
     #[must_use]
     pub fn is_configuration(&self) -> bool {

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::serve::{Catalog, Site, Status, Time};
 use crate::sink::Warehouse;
 use crate::telemetry::Metrics;
+use crate::transform::ModuleFile;
 use lakeward_manifest::Layer;
 use plan::Plan;
 use std::num::NonZeroUsize;
@@ -51,10 +52,18 @@ impl Pipeline {
     /// # Errors
     /// When the configuration, a module or their combination is wrong.
     pub fn load(config: Config, clock: Clock, build: Build<'_>) -> Result<Self, Error> {
+        let files = plan::read_modules(&config, build)?;
+        Self::of_modules(config, clock, &files)
+    }
+
+    /// The same, of modules that are read already.
+    ///
+    /// # Errors
+    /// When the configuration, a module or their combination is wrong.
+    pub fn of_modules(config: Config, clock: Clock, files: &[ModuleFile]) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = config.workers.count.map_or(cores, NonZeroUsize::get);
-        let files = plan::read_modules(&config, build)?;
-        let plan = Arc::new(Plan::load(&config, &files, workers)?);
+        let plan = Arc::new(Plan::load(&config, files, workers)?);
         check_topics(&config, &plan)?;
         let status = Status::starting(config.pipeline.clone(), Time(clock.now_ms()));
         let site = Arc::new(Site::new(status, Arc::new(Metrics::new())));

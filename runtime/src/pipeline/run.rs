@@ -94,6 +94,11 @@ impl Pipeline {
                     let text = chain(&error);
                     self.failed(&text);
                     match error.remedy() {
+                        // A batch job over something that is not there has nothing to wait for.
+                        _ if options.until_current && error.is_missing_input() => {
+                            self.state(State::Stopped(text));
+                            return Err(error);
+                        }
                         Remedy::Stop => {
                             self.state(State::Stopped(text));
                             return Err(error);

@@ -241,16 +241,14 @@ impl Module {
     }
 }
 
-/// Why a call failed, in the guest's own words where it left some.
+/// Why a call failed: in the guest's own words where it trapped by itself, which is what a panic does.
 fn failure_text(error: &wasmtime::Error, guest: &Guest) -> String {
-    if let Some(message) = guest.last_error() {
-        return message.to_owned();
-    }
-    match error.downcast_ref::<wasmtime::Trap>() {
-        Some(wasmtime::Trap::OutOfFuel) => "the module used up its fuel".to_owned(),
-        Some(wasmtime::Trap::Interrupt) => "the module used up its time".to_owned(),
-        Some(trap) => clean(&format!("the module trapped: {trap}")),
-        None => clean(&format!("the call failed: {error:#}")),
+    match (error.downcast_ref::<wasmtime::Trap>(), guest.last_error()) {
+        (Some(wasmtime::Trap::OutOfFuel), _) => "the module used up its fuel".to_owned(),
+        (Some(wasmtime::Trap::Interrupt), _) => "the module used up its time".to_owned(),
+        (Some(_), Some(message)) => message.to_owned(),
+        (Some(trap), None) => clean(&format!("the module trapped: {trap}")),
+        (None, _) => clean(&format!("the call failed: {error:#}")),
     }
 }
 

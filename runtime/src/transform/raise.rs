@@ -65,7 +65,7 @@ impl Reader {
     fn leaf(&mut self, data_type: &DataType, rows: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef, String> {
         Ok(match data_type {
             DataType::Boolean => {
-                let bits = self.buffer("the bits are missing")?;
+                let bits = self.buffer("the buffer of bits is missing")?;
                 if bits.len() < rows.div_ceil(8) {
                     return Err(format!("{} bytes of bits for {rows} values", bits.len()));
                 }
@@ -84,7 +84,7 @@ impl Reader {
                 Arc::new(BinaryArray::new(offsets, Buffer::from_vec(bytes), nulls))
             }
             DataType::FixedSizeBinary(width) => {
-                let bytes = self.buffer("the values are missing")?;
+                let bytes = self.buffer("the buffer of values is missing")?;
                 let expected = rows * usize::try_from(*width).unwrap_or(0);
                 if bytes.len() != expected {
                     return Err(format!("{} bytes of values instead of {expected}", bytes.len()));
@@ -120,12 +120,12 @@ impl Reader {
         rows: usize,
         nulls: Option<NullBuffer>,
     ) -> Result<PrimitiveArray<T>, String> {
-        let values = aligned::<T::Native>(self.buffer("the values are missing")?, rows)?;
+        let values = aligned::<T::Native>(self.buffer("the buffer of values is missing")?, rows)?;
         Ok(PrimitiveArray::new(values, nulls))
     }
 
     fn nulls(&mut self, node: Node, rows: usize) -> Result<Option<NullBuffer>, String> {
-        let bytes = self.buffer("the validity is missing")?;
+        let bytes = self.buffer("the buffer of validity is missing")?;
         if bytes.is_empty() {
             return if node.null_count == 0 { Ok(None) } else { Err("nulls without a validity bitmap".to_owned()) };
         }
@@ -141,7 +141,7 @@ impl Reader {
 
     fn bytes(&mut self, rows: usize) -> Result<(OffsetBuffer<i32>, Vec<u8>), String> {
         let offsets = self.offsets(rows)?;
-        let bytes = self.buffer("the bytes are missing")?;
+        let bytes = self.buffer("the buffer of bytes is missing")?;
         if last(&offsets) != bytes.len() {
             return Err(format!("the offsets end at {}, the bytes at {}", last(&offsets), bytes.len()));
         }
@@ -150,7 +150,7 @@ impl Reader {
 
     /// Offsets that start at zero and never fall.
     fn offsets(&mut self, rows: usize) -> Result<OffsetBuffer<i32>, String> {
-        let offsets = aligned::<i32>(self.buffer("the offsets are missing")?, rows + 1)?;
+        let offsets = aligned::<i32>(self.buffer("the buffer of offsets is missing")?, rows + 1)?;
         if offsets.first() != Some(&0) {
             return Err("the offsets do not start at zero".to_owned());
         }

@@ -1,0 +1,191 @@
+//! Measures events per CPU-second and peak memory, from a real Kafka to the table, stage by stage.
+//!
+//! Each stage runs in a process of its own, so that its CPU time and peak memory are its own.
+
+mod native;
+mod stages;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use lakeward_tests::kafka::Kafka;
+use lakeward_tests::produce::{Message, Producer};
+use lakeward_tests::retail;
+use serde::{Deserialize, Serialize};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures the pipeline over the online-retail events, beside a plain native program.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// A Kafka with the events in the topic `orders`; without it, one is started and filled
+    #[arg(long)]
+    brokers: Option<String>,
+    /// How often the 541,909 events are published
+    #[arg(long, default_value_t = 5)]
+    repeat: u32,
+    /// Partitions of the topic
+    #[arg(long, default_value_t = 4)]
+    partitions: i32,
+    /// Rounds over all stages; the best of each is shown
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Run this one stage and print its figures as JSON
+    #[arg(long)]
+    stage: Option<String>,
+}
+
+/// What a stage took.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Figures {
+    events: u64,
+    rows: u64,
+    cpu_seconds: f64,
+    seconds: f64,
+    peak_mib: f64,
+    /// Nanoseconds an event in the module, where the stage has one.
+    module_ns: Option<f64>,
+}
+
+/// The stages by name, and what each does.
+const STAGES: [(&str, &str); 6] = [
+    ("native", "(n) native: sonic-rs, the silver rule, Arrow builders, Parquet; no sandbox, no contract, no commit"),
+    ("decode", "(a) consume and decode to columns"),
+    ("wasm", "(b) + the module in its sandbox"),
+    ("silver", "(c) + contract, Parquet and exactly-once commit"),
+    ("silver-by-day", "(c) the same, partitioned by day"),
+    ("gold", "(d) + gold aggregates, state and gold tables"),
+];
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    if let (Some(stage), Some(brokers)) = (&arguments.stage, &arguments.brokers) {
+        println!("{}", serde_json::to_string(&measure(stage, brokers)?)?);
+        return Ok(());
+    }
+    let kafka = match &arguments.brokers {
+        Some(_) => None,
+        None => Some(filled(arguments)?),
+    };
+    let brokers = arguments.brokers.clone().or_else(|| kafka.as_ref().map(Kafka::bootstrap)).context("no broker")?;
+    let mut best: Vec<Option<Figures>> = vec![None; STAGES.len()];
+    // Round by round rather than stage by stage: a busy minute then hits all stages alike.
+    for round in 1..=arguments.rounds {
+        eprintln!("round {round} of {}", arguments.rounds);
+        for ((stage, _), best) in STAGES.iter().zip(&mut best) {
+            let figures = in_a_process(stage, &brokers)?;
+            if best.is_none_or(|best| figures.cpu_seconds < best.cpu_seconds) {
+                *best = Some(figures);
+            }
+        }
+    }
+    show(&best);
+    Ok(())
+}
+
+/// A broker with the events in its topic.
+fn filled(arguments: &Arguments) -> Result<Kafka> {
+    eprintln!("starting Kafka");
+    let kafka = Kafka::prepare()?;
+    kafka.start()?;
+    kafka.create(retail::TOPIC, arguments.partitions)?;
+    let events = retail::events(usize::MAX)?;
+    eprintln!("publishing {} events", events.len() * arguments.repeat as usize);
+    let producer = Producer::new(&kafka.bootstrap())?;
+    for _ in 0..arguments.repeat {
+        let messages: Vec<Message> = events.iter().map(retail::Event::message).collect();
+        producer.send(retail::TOPIC, messages)?;
+    }
+    Ok(kafka)
+}
+
+fn in_a_process(stage: &str, brokers: &str) -> Result<Figures> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["--stage", stage, "--brokers", brokers])
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    anyhow::ensure!(output.status.success(), "stage {stage} failed");
+    serde_json::from_slice(&output.stdout).with_context(|| format!("stage {stage} printed no figures"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn measure(stage: &str, brokers: &str) -> Result<Figures> {
+    let module = stages::module()?;
+    let (started, before) = (Instant::now(), cpu_seconds());
+    let done = match stage {
+        "native" => native::run(brokers)?,
+        "decode" => stages::decode(brokers, None)?,
+        "wasm" => stages::decode(brokers, Some(&module))?,
+        "silver" => stages::pipeline(brokers, module, stages::Shape::Silver)?,
+        "silver-by-day" => stages::pipeline(brokers, module, stages::Shape::SilverByDay)?,
+        "gold" => stages::pipeline(brokers, module, stages::Shape::Gold)?,
+        other => anyhow::bail!("there is no stage {other}"),
+    };
+    Ok(Figures {
+        events: done.events,
+        rows: done.rows,
+        cpu_seconds: cpu_seconds() - before,
+        seconds: started.elapsed().as_secs_f64(),
+        peak_mib: peak_mib()?,
+        module_ns: done.module_ns,
+    })
+}
+
+/// What a stage did.
+#[derive(Debug, Clone, Copy, Default)]
+struct Done {
+    events: u64,
+    rows: u64,
+    module_ns: Option<f64>,
+}
+
+/// CPU time of this process, all threads, kernel included.
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    float(u64::try_from(time.tv_sec).unwrap_or(0)) + float(u64::try_from(time.tv_nsec).unwrap_or(0)) / 1e9
+}
+
+/// The largest resident set so far, as the kernel counts it.
+fn peak_mib() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people: 53 bits are enough")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+fn show(best: &[Option<Figures>]) {
+    let per_cpu_second = |figures: &Figures| float(figures.events) / figures.cpu_seconds;
+    let native = best.first().copied().flatten().map_or(f64::NAN, |figures| per_cpu_second(&figures));
+    println!(
+        "{:>14} {:>8} {:>10} {:>9} {:>9} {:>10}  stage",
+        "events/CPU-s", "of (n)", "ns/event", "events/s", "peak MiB", "module ns"
+    );
+    for ((_, what), figures) in STAGES.iter().zip(best) {
+        let Some(figures) = figures else { continue };
+        let rate = per_cpu_second(figures);
+        println!(
+            "{rate:>14.0} {:>8.2} {:>10.0} {:>9.0} {:>9.0} {:>10}  {what}",
+            rate / native,
+            1e9 / rate,
+            float(figures.events) / figures.seconds,
+            figures.peak_mib,
+            figures.module_ns.map_or_else(String::new, |ns| format!("{ns:.0}")),
+        );
+    }
+}
