@@ -7,12 +7,15 @@ use libtest_mimic::{Completion, Failed, Trial};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+/// What a case does.
+type Play = Box<dyn FnOnce(&Stage) -> Result<()> + Send>;
+
 /// A case on one broker.
 pub(crate) struct Case {
     name: String,
     broker: BrokerKind,
     needs: Vec<Need>,
-    play: Box<dyn FnOnce(&Stage) -> Result<()> + Send>,
+    play: Play,
 }
 
 impl Case {

@@ -197,7 +197,7 @@ impl<'a> ChunkRun<'a> {
         for gold in &product.golds {
             self.aggregate(input, *gold, &rows, records)?;
         }
-        let Kept { origins, mut columns, .. } = self.from_record(rows, records, self.first(product.table));
+        let Kept { origins, mut columns, .. } = self.rows_behind(rows, records, self.first(product.table));
         if origins.is_empty() {
             return Ok(());
         }
@@ -214,7 +214,7 @@ impl<'a> ChunkRun<'a> {
         let target = &plan.golds[gold];
         let first = self.first(target.state_table);
         let copy = Kept { product: rows.product, origins: rows.origins.clone(), columns: rows.columns.clone() };
-        let rows = self.from_record(copy, records, first);
+        let rows = self.rows_behind(copy, records, first);
         if rows.origins.is_empty() {
             return Ok(());
         }
@@ -239,7 +239,7 @@ impl<'a> ChunkRun<'a> {
     }
 
     /// Only the rows whose record is at `first` or behind it.
-    fn from_record(&self, rows: Kept, records: &[u32], first: usize) -> Kept {
+    fn rows_behind(&self, rows: Kept, records: &[u32], first: usize) -> Kept {
         if first == 0 {
             return rows;
         }

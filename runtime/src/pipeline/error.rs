@@ -60,7 +60,7 @@ pub enum Error {
         /// The module.
         module: String,
         /// The cause.
-        source: product::Error,
+        source: Box<product::Error>,
     },
     /// A gold product cannot be computed.
     #[error("a gold product of module {module} is refused")]
@@ -68,7 +68,7 @@ pub enum Error {
         /// The module.
         module: String,
         /// The cause.
-        source: aggregate::Error,
+        source: Box<aggregate::Error>,
     },
     /// The columns of an input cannot be decoded.
     #[error("the events of topic {topic} cannot be decoded")]
@@ -140,7 +140,7 @@ pub enum Error {
         /// The product.
         product: String,
         /// The cause.
-        source: aggregate::Error,
+        source: Box<aggregate::Error>,
     },
     /// A thread ended in a way that it never should.
     #[error("a {thread} thread ended unexpectedly")]

@@ -1,6 +1,6 @@
 //! What the pipeline is made of: modules, topics, products and tables, checked against each other before anything runs.
 
-use super::Error;
+use super::{Build, Error};
 use crate::aggregate;
 use crate::config::{Config, Secret};
 use crate::product::Contract;
@@ -9,7 +9,6 @@ use crate::transform::{self, Host, Limits, Module, ModuleFile};
 use arrow_schema::{DataType, Field, Schema};
 use lakeward_manifest::{Column, Granularity, Manifest, PartitionBy};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The hidden columns that lead a silver row back to its record.
@@ -180,7 +179,7 @@ impl Plan {
             return Err(Error::TwoOwners { product: path, module: manifest.name.clone(), other });
         }
         let contract = Contract::new(product, secret)
-            .map_err(|source| Error::Contract { module: manifest.name.clone(), source })?;
+            .map_err(|source| Error::Contract { module: manifest.name.clone(), source: Box::new(source) })?;
         let mut fields: Vec<_> = contract.table_schema().fields().iter().cloned().collect();
         fields.push(Arc::new(Field::new(ORIGIN_COLUMNS[0], DataType::Int32, false)));
         fields.push(Arc::new(Field::new(ORIGIN_COLUMNS[1], DataType::Int64, false)));
@@ -211,7 +210,7 @@ impl Plan {
         topic: usize,
     ) -> Result<usize, Error> {
         let plan = aggregate::Plan::new(&manifest.owner, gold, product)
-            .map_err(|source| Error::Gold { module: manifest.name.clone(), source })?;
+            .map_err(|source| Error::Gold { module: manifest.name.clone(), source: Box::new(source) })?;
         let path = plan.path().to_owned();
         if let Some(other) = self.owner_of(&path) {
             return Err(Error::TwoOwners { product: path, module: manifest.name.clone(), other });
@@ -294,10 +293,7 @@ impl Plan {
 }
 
 /// Reads the modules of a configuration; a path that is a crate's folder is built first.
-pub(super) fn read_modules(
-    config: &Config,
-    build: &dyn Fn(&Path) -> Result<std::path::PathBuf, Box<dyn std::error::Error + Send + Sync>>,
-) -> Result<Vec<ModuleFile>, Error> {
+pub(super) fn read_modules(config: &Config, build: Build<'_>) -> Result<Vec<ModuleFile>, Error> {
     let mut files = Vec::new();
     for (name, module) in &config.modules {
         let path = if module.path.is_dir() {

@@ -6,10 +6,11 @@ use super::gold::Publisher;
 use super::horizon::Horizon;
 use super::progress::Progress;
 use super::report::{Look, Report};
-use super::session::{self, Session};
+use super::session::{self, Session, Source};
 use super::worker::{self, Command, Part};
 use super::{Error, Pipeline, Remedy, reader};
 use crate::clock;
+use crate::config::Config;
 use crate::serve::status::{Failure, State};
 use crate::serve::{Readiness, Time};
 use crate::sink::Warehouse;
@@ -195,24 +196,7 @@ impl Pipeline {
             let horizons_ms = horizons_ms.clone();
             spawn(&format!("worker-{index}"), move || worker::run(context, lanes, horizons_ms))?;
         }
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Threads { readers: Vec::new(), stop: Arc::clone(&stop), committed: Vec::new() };
-        for source in sources {
-            let (committed_in, committed) = crossbeam_channel::bounded(QUEUE);
-            threads.committed.push(committed_in);
-            let (config, full) = (Arc::clone(&self.config), Arc::clone(&progress));
-            let context = reader::Context {
-                reader: source.reader,
-                assigned: source.assigned,
-                routes: source.slots.iter().map(|slot| routes[*slot].clone()).collect(),
-                workers: commands.clone(),
-                progress: Arc::clone(&progress),
-                stop: Arc::clone(&stop),
-                committed,
-                is_full: Box::new(move || Committer::is_full(&config, &full)),
-            };
-            threads.readers.push(spawn("source", move || reader::run(context))?);
-        }
+        let threads = Threads::start(&self.config, sources, &routes, &commands, &progress)?;
         let now = clock::instant();
         let report = Report::new(Arc::clone(&self.site), &self.plan, micro_batch);
         let publisher = Publisher::new(&self.plan, &views, &tables);
@@ -343,6 +327,35 @@ struct Threads {
 }
 
 impl Threads {
+    /// Starts a thread for each source.
+    fn start(
+        config: &Arc<Config>,
+        sources: Vec<Source>,
+        routes: &[reader::Route],
+        workers: &[Sender<Command>],
+        progress: &Arc<Progress>,
+    ) -> Result<Self, Error> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Self { readers: Vec::new(), stop: Arc::clone(&stop), committed: Vec::new() };
+        for source in sources {
+            let (committed_in, committed) = crossbeam_channel::bounded(QUEUE);
+            threads.committed.push(committed_in);
+            let (config, full) = (Arc::clone(config), Arc::clone(progress));
+            let context = reader::Context {
+                reader: source.reader,
+                assigned: source.assigned,
+                routes: source.slots.iter().map(|slot| routes[*slot].clone()).collect(),
+                workers: workers.to_vec(),
+                progress: Arc::clone(progress),
+                stop: Arc::clone(&stop),
+                committed,
+                is_full: Box::new(move || Committer::is_full(&config, &full)),
+            };
+            threads.readers.push(spawn("source", move || reader::run(context))?);
+        }
+        Ok(threads)
+    }
+
     fn is_reader_gone(&self) -> bool {
         self.readers.iter().any(JoinHandle::is_finished)
     }

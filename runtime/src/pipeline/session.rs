@@ -180,7 +180,7 @@ fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot) -> Result
 /// Reads a state table into the lanes of its topic, and shows it. Partitions that the topic no longer has keep their share in the
 /// lane of the topic's first partition's worker: what was counted stays counted.
 async fn restore(index: usize, gold: &Gold, table: &Table, lanes: &mut [Lane], view: &View) -> Result<(), Error> {
-    let error = |source| Error::State { product: gold.plan.path().to_owned(), source };
+    let error = |source| Error::State { product: gold.plan.path().to_owned(), source: Box::new(source) };
     let mut states: BTreeMap<i32, PartitionState> = lanes
         .iter()
         .filter(|lane| lane.topic == gold.topic)

@@ -212,9 +212,10 @@ impl Worker {
         let plan = Arc::clone(&self.plan);
         for (gold, changes) in plan.golds.iter().zip(changes) {
             for change in changes.iter().filter(|change| !change.is_empty()) {
-                let rows = change
-                    .state_rows(&gold.plan, micro_batch)
-                    .map_err(|source| Error::State { product: gold.plan.path().to_owned(), source })?;
+                let rows = change.state_rows(&gold.plan, micro_batch).map_err(|source| Error::State {
+                    product: gold.plan.path().to_owned(),
+                    source: Box::new(source),
+                })?;
                 self.writers[gold.state_table].write(rows.columns().to_vec())?;
             }
         }

@@ -118,7 +118,7 @@ impl Columns {
     }
 
     fn finish(&mut self) -> Result<Vec<ArrayRef>> {
-        let mut decimal = |builder: &mut Decimal128Builder| -> Result<ArrayRef> {
+        let decimal = |builder: &mut Decimal128Builder| -> Result<ArrayRef> {
             Ok(Arc::new(builder.finish().with_precision_and_scale(18, 3)?))
         };
         Ok(vec![
