@@ -36,7 +36,8 @@ pub enum Error {
 pub fn init(format: Format, level: tracing::Level) -> Result<(), Error> {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(text)?,
-        _ => EnvFilter::new(level.as_str()),
+        // The Delta Lake library tells of every log that it reads.
+        _ => EnvFilter::new(format!("{level},buoyant_kernel=error,deltalake_core=warn")),
     };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 
-const LINES: usize = 60_000;
+const LINES: usize = 150_000;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![Case::new("files::a_killed_backfill_goes_on_where_it_was", &[Need::Python, Need::RetailData], killed)]
@@ -28,7 +28,7 @@ fn killed(stage: &Stage) -> Result<()> {
     file.into_inner()?.sync_all()?;
     let mut config = stage.config(&["transforms/retail"])?;
     config.text("topics.orders", "path", &folder.join("*.ndjson").display().to_string());
-    config.set("micro_batch", "rows", "1000").text("micro_batch", "every", "100ms");
+    config.set("micro_batch", "rows", "10000").text("micro_batch", "every", "100ms");
 
     let instance = stage.start(&mut config)?;
     stage.wait_versions("_lakeward/commits", 3, || Ok(()))?;

@@ -23,8 +23,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Chunks that wait for a worker.
-const QUEUE: usize = 8;
+/// Chunks that wait for a worker: enough that it never waits, few enough that a micro-batch ends soon after it is told to.
+const QUEUE: usize = 2;
 
 /// How often the committer looks whether something is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -266,6 +266,7 @@ impl Pipeline {
             if committer.is_due(lag) {
                 let offsets = committer.close().await?;
                 threads.tell_committed(&offsets);
+                self.look(committer);
             }
             if committer.is_gold_due() {
                 committer.publish_gold().await?;

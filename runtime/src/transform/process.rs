@@ -178,6 +178,10 @@ impl Module {
             Ok((Err(message),)) => Some(clean(&message)),
             Err(error) => Some(failure_text(&error, store.data())),
         };
+        // A failing call is made again for each half: what it said is told once, by the event at fault.
+        if failure.is_some() && rows > 1 {
+            return failure;
+        }
         let keep = super::limits::LOG_LINES.saturating_sub(processed.lines.len());
         let lines = store.into_data().lines;
         processed.lines.extend(lines.into_iter().take(keep).map(|(level, line)| (level.into(), line)));
