@@ -45,7 +45,9 @@ pub(super) struct Session {
 /// Opens everything; an error's remedy says whether trying again may help.
 pub(super) async fn open(config: &Config, plan: &Plan, lake: &Warehouse) -> Result<Session, Error> {
     let opening = plan.tables.iter().map(|table| Table::open(lake, &config.pipeline, table.spec.clone()));
-    let mut tables = futures::future::try_join_all(opening).await?;
+    // All are waited for, also when one fails: what is still reading a log must not be cut off by the end of the process.
+    let opened = futures::future::join_all(opening).await;
+    let mut tables = opened.into_iter().collect::<Result<Vec<Table>, _>>()?;
     let mut found = tokio::task::block_in_place(|| discover(config, plan))?;
     let partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
     for table in &mut tables {

@@ -4,7 +4,7 @@ use super::Error;
 use super::partition::{self, Split};
 use super::stats;
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -35,6 +35,10 @@ pub struct DataFile {
     pub stats: Value,
 }
 
+/// Bytes of a dictionary of numbers, from which on a column goes on without one: building it costs more than the whole encoding, and a
+/// column with more distinct values gains nothing. Text keeps the larger default, where dictionaries pay.
+const NUMBER_DICTIONARY_BYTES: usize = 16 << 10;
+
 /// How a table's files are laid out.
 #[derive(Debug)]
 pub struct Layout {
@@ -60,6 +64,12 @@ impl Layout {
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_created_by(super::log::ENGINE.to_owned());
+        for field in file_schema.fields() {
+            if !matches!(field.data_type(), DataType::Utf8 | DataType::Binary) {
+                let path = ColumnPath::from(field.name().as_str());
+                properties = properties.set_column_dictionary_page_size_limit(path, NUMBER_DICTIONARY_BYTES);
+            }
+        }
         for column in increasing {
             let path = ColumnPath::from(*column);
             properties = properties
