@@ -102,7 +102,7 @@ pub struct BuildArgs {
     /// The module crate
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
-    /// The file to write; without it, DIR/<name>.wasm
+    /// The file to write; without it, `DIR/NAME.wasm`, NAME being the module's
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }

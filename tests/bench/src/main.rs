@@ -60,6 +60,7 @@ const STAGES: [(&str, &str); 6] = [
 ];
 
 fn main() -> ExitCode {
+    lakeward::memory::use_small_pages();
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -103,11 +104,23 @@ fn filled(arguments: &Arguments) -> Result<Kafka> {
     let events = retail::events(usize::MAX)?;
     eprintln!("publishing {} events", events.len() * arguments.repeat as usize);
     let producer = Producer::new(&kafka.bootstrap())?;
-    for _ in 0..arguments.repeat {
-        let messages: Vec<Message> = events.iter().map(retail::Event::message).collect();
+    for round in 0..arguments.repeat {
+        let messages: Vec<Message> = events.iter().map(|event| later(event.message(), round)).collect();
         producer.send(retail::TOPIC, messages)?;
     }
     Ok(kafka)
+}
+
+/// The event, two years later for each round: time goes on, and nothing is late.
+fn later(mut message: Message, round: u32) -> Message {
+    const DATE: &[u8] = b"\"InvoiceDate\":\"";
+    if let Some(value) = &mut message.value
+        && let Some(at) = value.windows(DATE.len()).position(|window| window == DATE).map(|at| at + DATE.len())
+        && let Some(year) = value.get(at..at + 4).and_then(|year| std::str::from_utf8(year).ok()?.parse::<u32>().ok())
+    {
+        value[at..at + 4].copy_from_slice((year + 2 * round).to_string().as_bytes());
+    }
+    message
 }
 
 fn in_a_process(stage: &str, brokers: &str) -> Result<Figures> {
