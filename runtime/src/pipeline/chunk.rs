@@ -148,14 +148,18 @@ impl<'a> ChunkRun<'a> {
         let first = u32::try_from(self.first(COMMITS)).unwrap_or(u32::MAX);
         let from = events.rows.partition_point(|record| *record < first);
         let undecoded = events.dead_letters.iter().filter(|letter| letter.index >= first).count() as u64;
-        let decoded = (events.rows.len() - from) as u64;
         let with_rows = verdicts.with_rows[from..].iter().filter(|with_rows| **with_rows).count() as u64;
-        let from = u32::try_from(from).unwrap_or(u32::MAX);
-        let dead = verdicts.dead.range(from..).count() as u64;
+        let is_skip = |event: &usize| {
+            let index = u32::try_from(*event).unwrap_or(u32::MAX);
+            !verdicts.with_rows[*event] && !verdicts.dead.contains_key(&index)
+        };
+        // Each is counted on its own, the records from the chunk itself: a stage that loses one is found out at the commit.
+        let skips = (from..events.rows.len()).filter(is_skip).count() as u64;
+        let dead = verdicts.dead.range(u32::try_from(from).unwrap_or(u32::MAX)..).count() as u64;
         self.worker.counts.modules[input.module] += ModuleCounts {
-            records: decoded + undecoded,
+            records: self.chunk.len() as u64 - u64::from(first),
             with_rows,
-            skips: decoded - with_rows - dead,
+            skips,
             dead_letters: dead + undecoded,
             ..work
         };
@@ -193,7 +197,8 @@ impl<'a> ChunkRun<'a> {
     /// Adds rows to their table and to the aggregates over them. `records` leads from events to records.
     fn write(&mut self, input: &Input, rows: Kept, records: &[u32]) -> Result<(), Error> {
         let plan = Arc::clone(&self.plan);
-        let product = &plan.products[rows.product];
+        let index = rows.product;
+        let product = &plan.products[index];
         for gold in &product.golds {
             self.aggregate(input, *gold, &rows, records)?;
         }
@@ -204,8 +209,7 @@ impl<'a> ChunkRun<'a> {
         let offset = |origin: &u32| self.chunk.offset(records[*origin as usize] as usize);
         columns.push(Arc::new(Int32Array::from_value(self.chunk.partition(), origins.len())));
         columns.push(Arc::new(origins.iter().map(offset).collect::<Int64Array>()));
-        let product_index = plan.products.iter().position(|other| other.table == product.table).unwrap_or(0);
-        self.worker.counts.rows[product_index] += origins.len() as u64;
+        self.worker.counts.rows[index] += origins.len() as u64;
         Ok(self.worker.writers[product.table].write(columns)?)
     }
 

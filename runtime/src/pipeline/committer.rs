@@ -130,7 +130,9 @@ impl Committer {
     }
 
     async fn commit(&mut self, close: &Close, share: Share, started: Instant) -> Result<Vec<(usize, i64)>, Error> {
-        debug_assert!(share.counts.is_balanced(), "every record is accounted for: {:?}", share.counts);
+        if !share.counts.is_balanced() {
+            return Err(Error::Unbalanced { counts: format!("{:?}", share.counts.modules) });
+        }
         self.horizon.observe(&share.watermarks, &self.progress, self.clock.now_ms());
         let micro_batch = close.micro_batch;
         let mut group = self.group(close, &share);

@@ -148,6 +148,12 @@ pub enum Error {
         /// The thread.
         thread: &'static str,
     },
+    /// Some records are not accounted for; nothing of the micro-batch was committed.
+    #[error("records are not rows, skips and dead letters together: {counts}; this is a defect of Lakeward")]
+    Unbalanced {
+        /// The counts by module.
+        counts: String,
+    },
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on")]
     Listen {
@@ -214,6 +220,7 @@ impl Error {
             | Self::Stopped { .. }
             | Self::State { .. }
             | Self::Thread { .. }
+            | Self::Unbalanced { .. }
             | Self::Listen { .. } => false,
         }
     }

@@ -107,3 +107,17 @@ impl AddAssign<&Counts> for Counts {
         self.read += other.read;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_nowhere_is_noticed() {
+        let counted = ModuleCounts { records: 5, with_rows: 2, skips: 1, dead_letters: 2, ..ModuleCounts::default() };
+        let balanced = |module| Counts { modules: vec![module], ..Counts::default() }.is_balanced();
+        assert!(balanced(counted));
+        assert!(!balanced(ModuleCounts { records: 6, ..counted }));
+        assert!(!balanced(ModuleCounts { dead_letters: 3, ..counted }));
+    }
+}
