@@ -71,7 +71,7 @@ fn no_file_is_too_long() {
 #[test]
 fn stages_know_the_vocabulary_and_not_each_other() {
     const STAGES: [&str; 7] = ["source", "decode", "transform", "product", "sink", "aggregate", "serve"];
-    const VOCABULARY: [&str; 6] = ["record", "checkpoint", "clock", "columns", "telemetry", "config"];
+    const VOCABULARY: [&str; 7] = ["record", "checkpoint", "clock", "columns", "telemetry", "config", "fault"];
     fn rule(source: &Source) -> Vec<String> {
         let Some(inside) = source.path.strip_prefix("runtime/src/") else { return Vec::new() };
         let stage = inside.split(['/', '.']).next().unwrap_or_default();

@@ -52,6 +52,7 @@ impl Publisher {
             if self.pending[index].is_empty() {
                 continue;
             }
+            crate::fault::point("gold.before");
             let commit = self.prepare(index, table, target)?;
             for file in &commit.add {
                 super::commit::persist("writing a gold file", || table.write_file(file)).await?;
@@ -59,6 +60,7 @@ impl Publisher {
             commit_one(table, commit).await.inspect_err(|error| {
                 tracing::warn!(table = table_path(target.plan, index), error = %chain(error), "gold was not published");
             })?;
+            crate::fault::point("gold.after");
             self.pending[index].clear();
             let version = i64::try_from(table.version()).unwrap_or(i64::MAX);
             target.views[index].set_table(version, target.micro_batch);

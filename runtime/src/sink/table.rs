@@ -6,6 +6,7 @@ use super::schema;
 use super::warehouse::{TableStore, Warehouse};
 use super::writer::DataFile;
 use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::fault;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use deltalake::DeltaTable;
@@ -140,7 +141,9 @@ impl Table {
     /// # Errors
     /// When the store fails.
     pub async fn write_file(&self, file: &DataFile) -> Result<(), Error> {
-        self.store.put(&file.path, file.bytes.clone()).await.map_err(Error::Store)
+        self.store.put(&file.path, file.bytes.clone()).await.map_err(Error::Store)?;
+        fault::point("file.written");
+        Ok(())
     }
 
     /// The rows of an active file.
@@ -166,6 +169,7 @@ impl Table {
         let (log_store, table) = (lake.log_store(&self.spec.path), self.spec.path.clone());
         let runtime = tokio::runtime::Handle::current();
         move || {
+            fault::point("checkpoint.before");
             let mut delta = DeltaTable::new(log_store);
             let written = runtime.block_on(async {
                 delta.load().await?;
@@ -174,6 +178,7 @@ impl Table {
             if let Err(error) = written {
                 tracing::warn!(table, %error, "no checkpoint was written; the next one makes up for it");
             }
+            fault::point("checkpoint.after");
         }
     }
 
