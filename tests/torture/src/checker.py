@@ -117,7 +117,7 @@ class Checker:
             return
         # Every field as text first, so that no reader guesses a decimal to be a float.
         fields = json.loads(open(file).readline())
-        text = ", ".join(f"{field}: 'VARCHAR'" for field in fields)
+        text = ", ".join(f"'{field}': 'VARCHAR'" for field in fields)
         for table in (f"all_{name}", f"new_{name}"):
             rows = f"read_json('{file}', format = 'newline_delimited', columns = {{{text}}})"
             self.sql.execute(f"INSERT INTO {table} {select} FROM {rows}")
