@@ -227,8 +227,12 @@ fn walk(folder: &Path, prefix: &str, sources: &mut Vec<Source>) -> io::Result<()
         let entry = entry?;
         let name = entry.file_name().display().to_string();
         let path = format!("{prefix}{name}");
+        // Where the workspace is one of several work trees, git's folder is a file with a path in it.
+        if name == ".git" {
+            continue;
+        }
         if entry.file_type()?.is_dir() {
-            if !matches!(name.as_str(), ".git" | "target" | "lake") {
+            if !matches!(name.as_str(), "target" | "lake") {
                 walk(&entry.path(), &format!("{path}/"), sources)?;
             }
         } else if let Ok(text) = fs::read_to_string(entry.path()) {

@@ -49,6 +49,7 @@ pub struct Table {
     pub(super) files: BTreeMap<String, FileEntry>,
     micro_batch: i64,
     horizon_ms: i64,
+    checkpointed: u64,
     url: url::Url,
 }
 
@@ -77,6 +78,7 @@ impl Table {
             files: BTreeMap::new(),
             micro_batch: 0,
             horizon_ms: i64::MIN,
+            checkpointed: 0,
             url: lake.table_url(&spec.path),
             spec: spec.clone(),
         };
@@ -86,6 +88,7 @@ impl Table {
         delta.load().await.map_err(log_error)?;
         table.adopt(&delta)?;
         table.recent_offsets().await?;
+        table.checkpointed = table.last_checkpoint().await;
         Ok(table)
     }
 
@@ -105,6 +108,12 @@ impl Table {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The version of the newest checkpoint when the table was opened; 0 without one.
+    #[must_use]
+    pub fn checkpointed(&self) -> u64 {
+        self.checkpointed
     }
 
     /// The next offset of each partition.
@@ -180,6 +189,13 @@ impl Table {
             }
             fault::point("checkpoint.after");
         }
+    }
+
+    /// What the log's hint says. Where it cannot be read a checkpoint is written early, which is no harm.
+    async fn last_checkpoint(&self) -> u64 {
+        let Ok(hint) = self.read("_delta_log/_last_checkpoint").await else { return 0 };
+        let hint: Value = serde_json::from_slice(&hint).unwrap_or_default();
+        hint["version"].as_u64().unwrap_or(0)
     }
 
     async fn create(&self) -> Result<(), Error> {

@@ -109,7 +109,7 @@ impl Fault {
         }
         let point = random.choose(&POINTS);
         // These are passed a dozen times a micro-batch, the others once or twice.
-        let passes = if matches!(point, "file.written" | "entry.put") { 24 } else { 4 };
+        let passes = if matches!(point, "file.written" | "entry.put") { 16 } else { 4 };
         Self {
             kind,
             point,

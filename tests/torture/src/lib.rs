@@ -25,6 +25,9 @@ use world::{Epoch, World};
 /// Rounds over one lake: more make the checks slower, fewer leave no time for logs to grow.
 const LAKE_ROUNDS: u64 = 50;
 
+/// Failures after which more tell nothing new.
+const ENOUGH: usize = 10;
+
 /// Where the lake is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LakeKind {
@@ -64,7 +67,7 @@ pub fn run(settings: &Settings, binary: &Path, mut say: impl FnMut(&str)) -> Res
     let mut summary = Summary { seed: settings.seed, verified: world.can_verify, ..Summary::default() };
     let mut epoch: Option<(u64, Epoch)> = None;
     for round in settings.first..settings.first + settings.rounds {
-        if settings.limit.is_some_and(|limit| begun.elapsed() >= limit) {
+        if settings.limit.is_some_and(|limit| begun.elapsed() >= limit) || summary.failures.len() >= ENOUGH {
             break;
         }
         let (born, mut current) = match epoch.take() {

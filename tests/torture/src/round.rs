@@ -125,12 +125,16 @@ impl Round<'_> {
     }
 
     fn broker(&mut self) -> Result<()> {
+        let (mut before, mut begun) = (Vec::new(), wait::now());
         self.while_sending(|round| {
             wait::moment(round.fault.after);
             round.world.kafka.stop();
-            round.world.kafka.start()
+            round.world.kafka.start()?;
+            (before, begun) = (round.world.checker.standing()?, wait::now());
+            Ok(())
         })?;
-        self.recover()
+        self.while_sending(|_| Ok(()))?;
+        self.recovered(&before, begun)
     }
 
     fn restart(&mut self) -> Result<()> {
