@@ -30,7 +30,7 @@ const PIPELINE: &str = "torture";
 /// Partitions of the topic.
 const PARTITIONS: i32 = 4;
 /// How long anything may take before it counts as stuck.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What all rounds share.
 pub(crate) struct World {
