@@ -78,7 +78,9 @@ impl<'a> ChunkRun<'a> {
         for reject in processed.rejects {
             verdicts.dead.insert(reject.origin, (Stage::Transform, reject.reason, None));
         }
-        let rejects = verdicts.dead.len() as u64;
+        let first = self.first(COMMITS);
+        let is_new = |event: &&u32| events.rows[**event as usize] as usize >= first;
+        let rejects = verdicts.dead.keys().filter(is_new).count() as u64;
         let mut kept = Vec::with_capacity(processed.outputs.len());
         for output in processed.outputs {
             kept.push(self.screen(input, output, &events, &mut verdicts)?);
@@ -161,6 +163,7 @@ impl<'a> ChunkRun<'a> {
             with_rows,
             skips,
             dead_letters: dead + undecoded,
+            undecoded,
             ..work
         };
     }

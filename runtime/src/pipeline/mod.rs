@@ -8,6 +8,7 @@ mod gold;
 mod horizon;
 mod lane;
 mod ledger;
+mod others;
 mod plan;
 mod progress;
 mod reader;
