@@ -7,6 +7,7 @@ pub mod clock;
 pub mod columns;
 pub mod config;
 pub mod decode;
+pub mod fault;
 pub mod memory;
 pub mod pipeline;
 pub mod product;

@@ -44,7 +44,7 @@ fn read(stage: &Stage) -> Result<()> {
         let wrong = stage.query(engine, &[("numbers", "numbers")], "SELECT no_such_column FROM numbers");
         ensure!(wrong.is_err(), "{engine:?} read a column that is not there");
     }
-    let versions = stage.readers()?.transactions(&stage.table("numbers"), &["nobody".to_owned()])?;
+    let versions = stage.readers()?.transactions(&stage.lake().table("numbers"), &["nobody".to_owned()])?;
     ensure!(versions.get("nobody") == Some(&None), "{versions:?}");
     Ok(())
 }

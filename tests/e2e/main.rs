@@ -16,6 +16,8 @@ mod live;
 mod logistics;
 mod online_retail;
 mod partitions;
+mod s3;
+mod torture;
 
 use lakeward_tests::stage::Shared;
 use libtest_mimic::Arguments;
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
         evil::cases(),
         bad_config::cases(),
         partitions::cases(),
+        s3::cases(),
+        torture::cases(),
     ];
     let trials = themes.into_iter().flatten().map(|case| case.trial(&shared)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -1,4 +1,4 @@
-//! What is fetched or built once per machine: broker jars, Python environments.
+//! What is fetched or built once per machine: broker jars, an S3 server, Python environments.
 
 use anyhow::{Context, Result};
 use std::fs::{self, File};
@@ -32,7 +32,11 @@ pub fn folder(name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Path
     Ok(folder)
 }
 
-fn root() -> Result<PathBuf> {
+/// The user's cache of the tests.
+///
+/// # Errors
+/// When no home folder is known.
+pub fn root() -> Result<PathBuf> {
     let home = || std::env::home_dir().map(|home| home.join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
     Ok(cache.or_else(home).context("neither XDG_CACHE_HOME nor a home folder is known")?.join("lakeward-tests"))

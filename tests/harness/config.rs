@@ -20,6 +20,12 @@ impl Config {
         self.set(section, key, format!("{text:?}"))
     }
 
+    /// Leaves a section out.
+    pub fn remove(&mut self, section: &str) -> &mut Self {
+        self.0.remove(section);
+        self
+    }
+
     /// Adds a module.
     pub fn module(&mut self, name: &str, path: &Path) -> &mut Self {
         self.text(&format!("modules.{name}"), "path", &path.display().to_string())

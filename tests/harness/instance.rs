@@ -4,6 +4,7 @@ use crate::http::{self, Answer};
 use crate::process::Leashed;
 use crate::{command, wait};
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -83,6 +84,30 @@ impl Instance {
     /// When nobody answers.
     pub fn get_changed(&self, path: &str, etag: &str) -> Result<Answer> {
         http::get(&format!("http://{}{path}", self.listen), Some(etag))
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.ended()
+    }
+
+    /// SIGSTOP: the process hangs, with its connections open, as on a machine that swaps.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn freeze(&self) -> Result<()> {
+        self.process.signal(Signal::STOP)
+    }
+
+    /// SIGCONT: it goes on as if nothing had happened.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn thaw(&self) -> Result<()> {
+        self.process.signal(Signal::CONT)
     }
 
     /// SIGKILL.

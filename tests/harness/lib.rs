@@ -9,13 +9,17 @@ pub mod foreign;
 pub mod http;
 pub mod instance;
 pub mod kafka;
+pub mod lake;
+pub mod minio;
 pub mod process;
 pub mod produce;
 pub mod product;
+pub mod random;
 pub mod readers;
 pub mod requirements;
 pub mod retail;
 pub mod stage;
+pub mod store_proxy;
 pub mod wait;
 
 use std::path::PathBuf;

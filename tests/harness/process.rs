@@ -48,12 +48,20 @@ impl Leashed {
         Ok(self.child.wait()?)
     }
 
+    /// Sends a signal: SIGSTOP, as a machine that hangs, or SIGCONT.
+    ///
+    /// # Errors
+    /// When the child is gone.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
     /// Asks the child to end (SIGTERM) and waits for it.
     ///
     /// # Errors
     /// When it has not ended within `limit`.
     pub fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         self.wait(limit)
     }
 

@@ -52,6 +52,8 @@ impl Producer {
             .set("linger.ms", "5")
             .set("message.max.bytes", "16000000")
             .set("queue.buffering.max.kbytes", "262144")
+            // A broker that was killed is back in seconds; the default waits for up to ten before it looks again.
+            .set("reconnect.backoff.max.ms", "500")
             .create_with_context(Deliveries::default())?;
         Ok(Self(producer))
     }

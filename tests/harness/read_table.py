@@ -1,8 +1,8 @@
 """Reads Delta tables with engines that are not ours, for the end-to-end cases.
 
 One request as JSON on standard input, one answer as JSON on standard output:
-{"engine": "duckdb" | "deltalake", "tables": {"sales": {"path": ".."}}, "sql": ".."} -> [{"column": value}, ..]
-{"transactions": {"path": "..", "ids": [..]}} -> {"id": version or null}
+{"engine": "duckdb" | "deltalake", "tables": {"sales": {"path": "..", "options": {}}}, "sql": ".."} -> [{"column": value}, ..]
+{"transactions": {"table": {"path": "..", "options": {}}, "ids": [..]}} -> {"id": version or null}
 {"write": {"path": "..", "sql": ".."}} -> null; makes a table of the rows of a query
 A decimal is its digits, a timestamp RFC 3339 in UTC, bytes are hexadecimal.
 """
@@ -24,24 +24,41 @@ def connect():
     return connection
 
 
-def load_delta(connection):
-    # DuckDB would fetch its extension from a server of its own, which a build machine may not reach; the package
-    # holds the same signed file.
-    package = importlib.util.find_spec("duckdb_extension_delta").submodule_search_locations[0]
-    extension = pathlib.Path(package, "extensions", f"v{duckdb.__version__}", "delta.duckdb_extension")
+def load(connection, name):
+    # DuckDB would fetch its extensions from a server of its own, which a build machine may not reach; the packages
+    # hold the same signed files.
+    package = importlib.util.find_spec(f"duckdb_extension_{name}").submodule_search_locations[0]
+    extension = pathlib.Path(package, "extensions", f"v{duckdb.__version__}", f"{name}.duckdb_extension")
     connection.execute(f"LOAD '{extension}'")
+
+
+def url(table):
+    return table["path"] if "://" in table["path"] else f"file://{table['path']}"
+
+
+def prepare(connection, tables):
+    load(connection, "delta")
+    options = next((table["options"] for table in tables.values() if table["options"]), None)
+    if options is None:
+        return
+    load(connection, "httpfs")
+    scheme, endpoint = options["aws_endpoint"].split("://")
+    connection.execute(
+        f"""CREATE SECRET (TYPE s3, KEY_ID '{options["aws_access_key_id"]}', SECRET '{options["aws_secret_access_key"]}',
+            REGION '{options["aws_region"]}', ENDPOINT '{endpoint}', URL_STYLE 'path', USE_SSL {scheme == "https"})"""
+    )
 
 
 def query(engine, tables, sql):
     connection = connect()
     if engine == "duckdb":
-        load_delta(connection)
+        prepare(connection, tables)
     for name, table in tables.items():
         if engine == "duckdb":
-            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM delta_scan('file://{table['path']}')")
+            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM delta_scan('{url(table)}')")
         else:
             # delta-rs reads the table, DuckDB only computes: one dialect of SQL for both.
-            reader = deltalake.QueryBuilder().register(name, deltalake.DeltaTable(table["path"]))
+            reader = deltalake.QueryBuilder().register(name, open_table(table))
             rows = reader.execute(f'SELECT * FROM "{name}"')
             connection.execute(f"CREATE TABLE {name} AS SELECT * FROM rows")
     cursor = connection.execute(sql)
@@ -49,9 +66,13 @@ def query(engine, tables, sql):
     return [dict(zip(names, row)) for row in cursor.fetchall()]
 
 
-def transactions(path, ids):
-    table = deltalake.DeltaTable(path)
-    return {id: table.transaction_version(id) for id in ids}
+def open_table(table):
+    return deltalake.DeltaTable(table["path"], storage_options=table["options"] or None)
+
+
+def transactions(table, ids):
+    opened = open_table(table)
+    return {id: opened.transaction_version(id) for id in ids}
 
 
 def write(path, sql):

@@ -1,5 +1,6 @@
 //! Tables read by others: Python `deltalake` (delta-rs) and DuckDB, in a virtual environment of the tests' own.
 
+use crate::lake::TableAt;
 use crate::{cache, command};
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
@@ -8,8 +9,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Versions that were seen to read the same tables alike. The extension must bear DuckDB's own version.
-const PACKAGES: [&str; 4] = ["deltalake==1.6.6", "duckdb==1.5.5", "duckdb-extension-delta==1.5.5", "pytz==2026.6"];
+/// Versions that were seen to read the same tables alike. The extensions must bear DuckDB's own version.
+const PACKAGES: [&str; 5] = [
+    "deltalake==1.6.6",
+    "duckdb==1.5.5",
+    "duckdb-extension-delta==1.5.5",
+    "duckdb-extension-httpfs==1.5.5",
+    "pytz==2026.6",
+];
 
 /// Who reads the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -38,7 +45,7 @@ impl Readers {
     /// # Errors
     /// When Python is missing or a package cannot be had.
     pub fn install() -> Result<Self> {
-        let folder = cache::folder("readers-deltalake-1.6.6-duckdb-1.5.5", |folder| {
+        let folder = cache::folder("readers-deltalake-1.6.6-duckdb-1.5.5-s3", |folder| {
             command::output(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
             // Through `python -m`, because the scripts of an environment do not survive its renaming.
             let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
@@ -52,8 +59,8 @@ impl Readers {
     ///
     /// # Errors
     /// When a table cannot be read or the query fails.
-    pub fn query(&self, engine: Engine, tables: &[(&str, &Path)], sql: &str) -> Result<Vec<Value>> {
-        let tables: BTreeMap<_, _> = tables.iter().map(|(name, path)| (name, json!({ "path": path }))).collect();
+    pub fn query(&self, engine: Engine, tables: &[(&str, TableAt)], sql: &str) -> Result<Vec<Value>> {
+        let tables: BTreeMap<_, _> = tables.iter().map(|(name, at)| (name, at)).collect();
         self.ask(&json!({ "engine": engine, "tables": tables, "sql": sql }))
             .with_context(|| format!("{engine:?} running {sql}"))
     }
@@ -62,8 +69,8 @@ impl Readers {
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub fn transactions(&self, table: &Path, ids: &[String]) -> Result<BTreeMap<String, Option<i64>>> {
-        self.ask(&json!({ "transactions": { "path": table, "ids": ids } }))
+    pub fn transactions(&self, table: &TableAt, ids: &[String]) -> Result<BTreeMap<String, Option<i64>>> {
+        self.ask(&json!({ "transactions": { "table": table, "ids": ids } }))
     }
 
     /// Makes a table of a query's rows.
@@ -72,6 +79,12 @@ impl Readers {
     /// When it cannot be written.
     pub fn write(&self, table: &Path, sql: &str) -> Result<()> {
         self.ask(&json!({ "write": { "path": table, "sql": sql } }))
+    }
+
+    /// The interpreter, for scripts that use the same packages.
+    #[must_use]
+    pub fn python(&self) -> &Path {
+        &self.python
     }
 
     fn ask<T: DeserializeOwned>(&self, request: &Value) -> Result<T> {

@@ -1,6 +1,6 @@
 //! What a case needs from the machine, and what to install where it is missing.
 
-use crate::{command, retail};
+use crate::{command, minio, retail};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 pub enum Need {
     /// A Java runtime and Maven, for the real Kafka.
     Kafka,
+    /// Go, with which the S3 server is built.
+    Minio,
     /// Python with `venv`, for the other engines that read the tables.
     Python,
     /// The Online Retail data set.
@@ -21,6 +23,7 @@ impl Need {
     pub fn remedy(self) -> Option<&'static str> {
         static KAFKA: OnceLock<bool> = OnceLock::new();
         static PYTHON: OnceLock<bool> = OnceLock::new();
+        static MINIO: OnceLock<bool> = OnceLock::new();
         let (present, remedy) = match self {
             Self::Kafka => {
                 let tools = [("java", "-version"), ("mvn", "-version")];
@@ -30,6 +33,10 @@ impl Need {
                     "install Java 17 and Maven (apt-get install openjdk-17-jre-headless maven)",
                 )
             }
+            Self::Minio => (
+                *MINIO.get_or_init(|| minio::is_built() || minio::go().is_some()),
+                "install Go 1.21 or newer from https://go.dev/dl (it fetches the version that MinIO wants)",
+            ),
             Self::Python => {
                 let present = || command::works(Command::new("python3").args(["-c", "import venv, ensurepip"]));
                 (*PYTHON.get_or_init(present), "install Python with venv (apt-get install python3-venv)")

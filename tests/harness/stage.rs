@@ -5,6 +5,8 @@ use crate::config::Config;
 use crate::embedded::Embedded;
 use crate::instance::Instance;
 use crate::kafka::{Kafka, Turn};
+use crate::lake::{Lake, TableAt};
+use crate::minio::Minio;
 use crate::process::Leashed;
 use crate::product::Product;
 use crate::readers::{Engine, Readers};
@@ -15,7 +17,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -30,13 +32,20 @@ pub struct Shared {
     product: OnceLock<Result<Product, String>>,
     readers: OnceLock<Result<Readers, String>>,
     kafka: OnceLock<Result<Arc<Kafka>, String>>,
+    minio: OnceLock<Result<Minio, String>>,
 }
 
 impl Shared {
     /// Nothing made yet; `binary` is the `lakeward` that cargo built beside the tests.
     #[must_use]
     pub fn new(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), product: OnceLock::new(), readers: OnceLock::new(), kafka: OnceLock::new() }
+        Self {
+            binary: binary.into(),
+            product: OnceLock::new(),
+            readers: OnceLock::new(),
+            kafka: OnceLock::new(),
+            minio: OnceLock::new(),
+        }
     }
 
     fn kafka(&self) -> Result<Arc<Kafka>> {
@@ -103,6 +112,8 @@ pub struct Stage {
     kafka: Option<Arc<Kafka>>,
     shared: Arc<Shared>,
     runs: AtomicUsize,
+    lake: OnceLock<Lake>,
+    environment: OnceLock<Vec<(String, String)>>,
 }
 
 impl Stage {
@@ -127,6 +138,8 @@ impl Stage {
             kafka,
             shared,
             runs: AtomicUsize::new(0),
+            lake: OnceLock::new(),
+            environment: OnceLock::new(),
         })
     }
 
@@ -162,6 +175,42 @@ impl Stage {
         once(&self.shared.readers, Readers::install)
     }
 
+    /// The S3 server.
+    ///
+    /// # Errors
+    /// When it cannot be built or does not start.
+    pub fn minio(&self) -> Result<&Minio> {
+        once(&self.shared.minio, Minio::start)
+    }
+
+    /// The case's lake: in its folder, unless [`Self::set_lake`] said otherwise before.
+    pub fn lake(&self) -> &Lake {
+        self.lake.get_or_init(|| Lake::folder(&self.folder().join("lake")))
+    }
+
+    /// Puts the lake elsewhere, once, before anything asks for it.
+    ///
+    /// # Errors
+    /// When somebody has asked already.
+    pub fn set_lake(&self, lake: Lake) -> Result<()> {
+        self.lake.set(lake).map_err(|_| anyhow!("the case has its lake already"))
+    }
+
+    /// Gives `lakeward` variables of the environment, once, before it is first called.
+    ///
+    /// # Errors
+    /// When it has some already.
+    pub fn set_environment(&self, variables: Vec<(String, String)>) -> Result<()> {
+        self.environment.set(variables).map_err(|_| anyhow!("the case has its environment already"))
+    }
+
+    fn command(&self) -> Result<Command> {
+        let mut command = self.product()?.command();
+        let variables = self.environment.get().map(Vec::as_slice).unwrap_or_default();
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+
     /// The case's own folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -174,7 +223,7 @@ impl Stage {
         &self.pipeline
     }
 
-    /// Where a table of the lake stands.
+    /// Where a table of a lake in the case's folder stands.
     #[must_use]
     pub fn table(&self, path: &str) -> PathBuf {
         self.folder().join("lake").join(path)
@@ -186,7 +235,8 @@ impl Stage {
     /// When a module does not build or no port is free.
     pub fn config(&self, sources: &[&str]) -> Result<Config> {
         let mut config = Config::default();
-        config.text("", "pipeline", &self.pipeline).text("lake", "location", &self.table("").display().to_string());
+        config.text("", "pipeline", &self.pipeline);
+        self.lake().configure(&mut config);
         config.text("serve", "listen", &format!("127.0.0.1:{}", free_port()?));
         if let Some(broker) = &self.broker {
             config.text("kafka", "brokers", &broker.bootstrap());
@@ -209,7 +259,7 @@ impl Stage {
     pub fn call(&self, arguments: &[&str], config: Option<&str>) -> Result<Finished> {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let output = |name: &str| self.folder().join(format!("{run}.{name}.log"));
-        let mut command = self.product()?.command();
+        let mut command = self.command()?;
         command.args(arguments).stdin(Stdio::null());
         command.stdout(File::create(output("stdout"))?).stderr(File::create(output("stderr"))?);
         if let Some(toml) = config {
@@ -246,7 +296,7 @@ impl Stage {
         config.text("serve", "listen", &listen);
         let path = self.folder().join(format!("lakeward-{run}.toml"));
         fs::write(&path, config.toml())?;
-        let mut command = self.product()?.command();
+        let mut command = self.command()?;
         command.arg("run").arg("--config").arg(path);
         Instance::start(&mut command, &listen, &self.folder().join(format!("{run}.log")))
     }
@@ -256,8 +306,7 @@ impl Stage {
     /// # Errors
     /// When a table cannot be read.
     pub fn query(&self, engine: Engine, tables: &[(&str, &str)], sql: &str) -> Result<Vec<Value>> {
-        let paths: Vec<_> = tables.iter().map(|(name, path)| (*name, self.table(path))).collect();
-        let tables: Vec<_> = paths.iter().map(|(name, path)| (*name, path.as_path())).collect();
+        let tables: Vec<(&str, TableAt)> = tables.iter().map(|(name, path)| (*name, self.lake().table(path))).collect();
         self.readers()?.query(engine, &tables, sql)
     }
 

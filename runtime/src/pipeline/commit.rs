@@ -14,6 +14,7 @@
 use super::Error;
 use super::plan::{COMMITS, Plan, TableKind};
 use crate::checkpoint::SourcePartition;
+use crate::fault;
 use crate::sink::{self, Commit, DataFile, OffsetMove, Table};
 use std::future::Future;
 use std::time::Duration;
@@ -48,6 +49,7 @@ impl Tables {
     /// Writes the files of all tables but the last step's.
     pub(super) async fn upload(&self, group: &Group) -> Result<(), Error> {
         use futures::{StreamExt, TryStreamExt};
+        fault::point("upload.before");
         let files =
             self.tables.iter().zip(&group.files).flat_map(|(table, files)| files.iter().map(move |f| (table, f)));
         futures::stream::iter(files)
@@ -55,6 +57,7 @@ impl Tables {
             .buffer_unordered(UPLOADS)
             .try_collect::<Vec<()>>()
             .await?;
+        fault::point("upload.after");
         Ok(())
     }
 
@@ -71,7 +74,13 @@ impl Tables {
                 at_ms: group.at_ms,
                 horizon_ms: group.horizons_ms[index],
             };
-            commit_one(table, commit)
+            async move {
+                let [before, after] = points(kind);
+                fault::point(before);
+                commit_one(table, commit).await?;
+                fault::point(after);
+                Ok::<_, Error>(())
+            }
         });
         futures::future::try_join_all(commits).await?;
         Ok(())
@@ -87,6 +96,17 @@ impl Tables {
             .map(|(_, table)| (table.path().to_owned(), table.version().into()))
             .collect();
         serde_json::Value::Object(versions).to_string()
+    }
+}
+
+/// The fault points around a commit of a table.
+fn points(kind: TableKind) -> [&'static str; 2] {
+    match kind {
+        TableKind::Silver => ["silver.before", "silver.after"],
+        TableKind::DeadLetters => ["dead_letters.before", "dead_letters.after"],
+        TableKind::State => ["state.before", "state.after"],
+        TableKind::Commits => ["commits.before", "commits.after"],
+        TableKind::Gold => ["gold.before", "gold.after"],
     }
 }
 

@@ -194,6 +194,7 @@ impl Committer {
             super::commit::persist("writing the commits table", || self.tables.tables[COMMITS].write_file(file))
                 .await?;
         }
+        crate::fault::point("commits.file");
         self.tables.commit(&self.plan, &group, TableKind::Commits).await?;
         self.micro_batch = micro_batch;
         for (slot, next) in &share.positions {

@@ -56,6 +56,7 @@ impl Publisher {
             if self.pending[index].is_empty() || !target.leads[gold.topic] {
                 continue;
             }
+            crate::fault::point("gold.before");
             let state = tables.tables[gold.state_table].offsets();
             let of_others = target.others.slots.iter().filter(|slot| slot.topic == gold.topic);
             let of_others: Vec<(SourcePartition, i64)> =
@@ -68,6 +69,7 @@ impl Publisher {
             commit_one(table, commit).await.inspect_err(|error| {
                 tracing::warn!(table = table_path(target.plan, index), error = %chain(error), "gold was not published");
             })?;
+            crate::fault::point("gold.after");
             self.pending[index].clear();
             let version = i64::try_from(table.version()).unwrap_or(i64::MAX);
             target.views[index].set_table(version, table.micro_batch());

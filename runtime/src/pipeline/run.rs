@@ -288,7 +288,7 @@ impl Pipeline {
         let now = clock::instant();
         let report = Report::new(Arc::clone(&self.site), &self.plan, micro_batch);
         let publisher = Publisher::new(&self.plan, &views, &tables);
-        let checkpoints = tables.tables.iter().map(crate::sink::Table::version).collect();
+        let checkpoints = tables.tables.iter().map(crate::sink::Table::checkpointed).collect();
         let idle_after = self.config.gold.idle_after;
         let committer = Committer {
             config: Arc::clone(&self.config),

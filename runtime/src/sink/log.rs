@@ -109,7 +109,9 @@ impl Table {
             }
             self.verify(commit)?;
             let version = self.version + 1;
-            match self.store.create(&entry_path(version), bytes.clone()).await {
+            let put = self.store.create(&entry_path(version), bytes.clone()).await;
+            crate::fault::point("entry.put");
+            match put {
                 Ok(()) => {
                     self.advance(version, &self.parse_own(&bytes, version)?);
                     return Ok(version);

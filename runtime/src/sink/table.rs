@@ -6,6 +6,7 @@ use super::schema;
 use super::warehouse::{TableStore, Warehouse};
 use super::writer::DataFile;
 use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::fault;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use deltalake::DeltaTable;
@@ -48,6 +49,7 @@ pub struct Table {
     pub(super) files: BTreeMap<String, FileEntry>,
     micro_batch: i64,
     horizon_ms: i64,
+    checkpointed: u64,
     url: url::Url,
 }
 
@@ -76,6 +78,7 @@ impl Table {
             files: BTreeMap::new(),
             micro_batch: 0,
             horizon_ms: i64::MIN,
+            checkpointed: 0,
             url: lake.table_url(&spec.path),
             spec: spec.clone(),
         };
@@ -85,6 +88,7 @@ impl Table {
         delta.load().await.map_err(log_error)?;
         table.adopt(&delta)?;
         table.recent_offsets().await?;
+        table.checkpointed = table.last_checkpoint().await;
         Ok(table)
     }
 
@@ -104,6 +108,12 @@ impl Table {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The version of the newest checkpoint when the table was opened; 0 without one.
+    #[must_use]
+    pub fn checkpointed(&self) -> u64 {
+        self.checkpointed
     }
 
     /// The next offset of each partition.
@@ -140,7 +150,9 @@ impl Table {
     /// # Errors
     /// When the store fails.
     pub async fn write_file(&self, file: &DataFile) -> Result<(), Error> {
-        self.store.put(&file.path, file.bytes.clone()).await.map_err(Error::Store)
+        self.store.put(&file.path, file.bytes.clone()).await.map_err(Error::Store)?;
+        fault::point("file.written");
+        Ok(())
     }
 
     /// The rows of an active file.
@@ -166,6 +178,7 @@ impl Table {
         let (log_store, table) = (lake.log_store(&self.spec.path), self.spec.path.clone());
         let runtime = tokio::runtime::Handle::current();
         move || {
+            fault::point("checkpoint.before");
             let mut delta = DeltaTable::new(log_store);
             let written = runtime.block_on(async {
                 delta.load().await?;
@@ -174,7 +187,15 @@ impl Table {
             if let Err(error) = written {
                 tracing::warn!(table, %error, "no checkpoint was written; the next one makes up for it");
             }
+            fault::point("checkpoint.after");
         }
+    }
+
+    /// What the log's hint says. Where it cannot be read a checkpoint is written early, which is no harm.
+    async fn last_checkpoint(&self) -> u64 {
+        let Ok(hint) = self.read("_delta_log/_last_checkpoint").await else { return 0 };
+        let hint: Value = serde_json::from_slice(&hint).unwrap_or_default();
+        hint["version"].as_u64().unwrap_or(0)
     }
 
     async fn create(&self) -> Result<(), Error> {

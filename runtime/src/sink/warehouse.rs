@@ -2,13 +2,24 @@
 
 use super::Error;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use url::Url;
+
+/// A file longer than this goes up in parts: what fails is sent again part by part, and no request takes longer than a store or a
+/// proxy on the way allows.
+const WHOLE_UP_TO: usize = 16 << 20;
+
+/// Bytes of a part; S3 takes no fewer than 5 MiB, and no more than 10,000 of them.
+const PART: usize = 8 << 20;
+
+/// Parts of a file on their way at the same time.
+const PARTS_AT_ONCE: usize = 4;
 
 /// Where the tables stand.
 #[derive(Debug, Clone)]
@@ -86,8 +97,31 @@ pub(super) struct TableStore {
 impl TableStore {
     /// Writes a data file. On a local file system the file is synced, since a commit must not outlive its files in a power cut.
     pub(super) async fn put(&self, path: &str, bytes: bytes::Bytes) -> Result<(), object_store::Error> {
-        self.store.put(&Path::from(path), bytes.into()).await?;
+        let location = Path::from(path);
+        if self.local.is_none() && bytes.len() > WHOLE_UP_TO {
+            return self.put_parts(&location, bytes).await;
+        }
+        self.store.put(&location, bytes.into()).await?;
         self.sync(path).await
+    }
+
+    /// Writes a file in parts, which are slices of it and need no memory of their own. It is there when all parts are.
+    async fn put_parts(&self, location: &Path, mut bytes: bytes::Bytes) -> Result<(), object_store::Error> {
+        let mut upload = self.store.put_multipart(location).await?;
+        let mut parts = Vec::with_capacity(bytes.len().div_ceil(PART));
+        while !bytes.is_empty() {
+            parts.push(upload.put_part(bytes.split_to(PART.min(bytes.len())).into()));
+        }
+        let sent = futures::stream::iter(parts).buffer_unordered(PARTS_AT_ONCE).try_collect::<Vec<()>>().await;
+        let completed = match sent {
+            Ok(_) => upload.complete().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if completed.is_err() {
+            // Parts cost money until they are dropped. Where this fails too, or the upload was complete after all, it changes nothing.
+            let _ = upload.abort().await;
+        }
+        completed
     }
 
     /// Creates a file unless it exists.

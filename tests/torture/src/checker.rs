@@ -1,0 +1,105 @@
+//! The long-lived Python process that reads the lake with engines that are not ours.
+
+use crate::generator::Events;
+use anyhow::{Context, Result, anyhow, bail};
+use lakeward_tests::lake::Lake;
+use lakeward_tests::readers::Readers;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Holds one lake after another against the generator's record.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    process: Child,
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Checker {
+    /// Starts the process.
+    pub(crate) fn start(readers: &Readers) -> Result<Self> {
+        // It ends when its standard input does, which is when this process ends, in whatever way.
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/checker.py");
+        let mut command = Command::new(readers.python());
+        let mut process = command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let requests = process.stdin.take();
+        let answers = BufReader::new(process.stdout.take().context("a child without standard output")?);
+        Ok(Self { process, requests, answers })
+    }
+
+    /// Turns to a new, empty lake. With `many` instances a micro-batch's number may stand more than once.
+    pub(crate) fn open(&mut self, lake: &Lake, pipeline: &str, many: bool) -> Result<()> {
+        let lake = json!({"location": lake.location, "options": lake.options});
+        self.ask("open", &json!({"lake": lake, "pipeline": pipeline, "many": many}))
+    }
+
+    /// Adds what was sent to the record; the files that carry it over go into `folder`.
+    pub(crate) fn expect(&mut self, events: &Events, folder: &Path) -> Result<()> {
+        let (sales, dead_letters) = (folder.join("sales.ndjson"), folder.join("dead_letters.ndjson"));
+        write(&sales, &events.sales)?;
+        write(&dead_letters, &events.dead_letters)?;
+        self.ask("expect", &json!({"sales": sales, "dead_letters": dead_letters}))
+    }
+
+    /// How far the commits table has got, by partition.
+    pub(crate) fn standing(&mut self) -> Result<Vec<i64>> {
+        let found: BTreeMap<String, i64> = self.ask("standing", &json!({}))?;
+        (0..found.len()).map(|partition| found.get(&partition.to_string()).copied().context("a gap")).collect()
+    }
+
+    /// What is wrong with rows, dead letters and commits, when `sent` records have been sent to each partition.
+    pub(crate) fn check(&mut self, sent: &[i64]) -> Result<Vec<String>> {
+        self.ask("check", &json!({"sent": sent}))
+    }
+
+    /// What is wrong with the gold tables.
+    pub(crate) fn check_gold(&mut self) -> Result<Vec<String>> {
+        self.ask("check_gold", &json!({}))
+    }
+
+    /// What is wrong with any table, read from its beginning by two engines.
+    pub(crate) fn scan(&mut self) -> Result<Vec<String>> {
+        self.ask("scan", &json!({}))
+    }
+
+    /// Compacts the silver table, as a colleague with a notebook would.
+    pub(crate) fn compact(&mut self) -> Result<String> {
+        self.ask("compact", &json!({}))
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, what: &str, arguments: &Value) -> Result<T> {
+        let requests = self.requests.as_mut().context("a child without standard input")?;
+        writeln!(requests, "{}", json!({ what: arguments }))?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        let mut answer: BTreeMap<String, Value> =
+            serde_json::from_str(&line).with_context(|| format!("the checker said {line:?} to {what}"))?;
+        if let Some(error) = answer.get("error") {
+            bail!("the checker could not {what}: {}", error.as_str().unwrap_or_default());
+        }
+        let fine = answer.remove("fine").ok_or_else(|| anyhow!("the checker said {line:?}"))?;
+        serde_json::from_value(fine).with_context(|| format!("the checker said {line:?} to {what}"))
+    }
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        // It has nothing to save; how it ends is nobody's concern.
+        let _ = self.process.wait();
+    }
+}
+
+fn write<T: Serialize>(file: &Path, rows: &[T]) -> Result<()> {
+    let mut file = BufWriter::new(File::create(file)?);
+    for row in rows {
+        writeln!(file, "{}", serde_json::to_string(row)?)?;
+    }
+    Ok(file.flush()?)
+}
