@@ -4,7 +4,7 @@ use crate::columns::UTC;
 use crate::record::{Record, Stage};
 use arrow_array::builder::{BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
 
 /// The path of the dead-letter table.
@@ -17,11 +17,29 @@ fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))
 }
 
+/// The hidden columns that lead a silver row back to its record: the topic's incarnation, its partition and the offset. The topic is the
+/// product's only one.
+pub const ORIGIN_COLUMNS: [&str; 3] = ["_lakeward_incarnation", "_lakeward_partition", "_lakeward_offset"];
+
+/// The fields of [`ORIGIN_COLUMNS`].
+#[must_use]
+pub fn origin_fields() -> [FieldRef; 3] {
+    let types = [DataType::Int32, DataType::Int32, DataType::Int64];
+    std::array::from_fn(|index| Arc::new(Field::new(ORIGIN_COLUMNS[index], types[index].clone(), false)))
+}
+
+/// An incarnation as tables hold it: Delta Lake has no unsigned integers.
+#[must_use]
+pub fn incarnation_column(incarnation: u32) -> i32 {
+    incarnation.cast_signed()
+}
+
 /// The columns of the dead-letter table.
 #[must_use]
 pub fn dead_letters_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("topic", DataType::Utf8, false),
+        Field::new("incarnation", DataType::Int32, false),
         Field::new("partition", DataType::Int32, false),
         Field::new("offset", DataType::Int64, false),
         Field::new("timestamp", timestamp(), true),
@@ -42,6 +60,8 @@ pub fn dead_letters_schema() -> SchemaRef {
 pub struct Letter<'a> {
     /// The topic.
     pub topic: &'a str,
+    /// How often the topic was recreated under its name.
+    pub incarnation: u32,
     /// The partition.
     pub partition: i32,
     /// The record as read.
@@ -62,6 +82,7 @@ pub struct Letter<'a> {
 #[derive(Debug, Default)]
 pub struct Letters {
     topic: StringBuilder,
+    incarnation: Int32Builder,
     partition: Int32Builder,
     offset: Int64Builder,
     timestamp: TimestampMicrosecondBuilder,
@@ -81,6 +102,7 @@ impl Letters {
     pub fn push(&mut self, letter: &Letter<'_>) {
         let record = &letter.record;
         self.topic.append_value(letter.topic);
+        self.incarnation.append_value(incarnation_column(letter.incarnation));
         self.partition.append_value(letter.partition);
         self.offset.append_value(record.offset);
         self.timestamp.append_option((record.timestamp_ms >= 0).then(|| record.timestamp_ms.saturating_mul(1000)));
@@ -109,6 +131,7 @@ impl Letters {
         let rows = self.rows;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.topic.finish()),
+            Arc::new(self.incarnation.finish()),
             Arc::new(self.partition.finish()),
             Arc::new(self.offset.finish()),
             Arc::new(self.timestamp.finish().with_timezone(UTC)),
