@@ -7,6 +7,7 @@ pub mod inspect;
 pub mod new;
 pub mod run;
 mod table;
+pub mod verify;
 
 pub use error::{Error, chain};
 
@@ -33,6 +34,7 @@ enum Command {
     Demo(DemoArgs),
     Run(RunArgs),
     Check(CheckArgs),
+    Verify(VerifyArgs),
     New(NewArgs),
     Build(BuildArgs),
     Inspect(InspectArgs),
@@ -81,6 +83,23 @@ pub struct CheckArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
     pub config: PathBuf,
+}
+
+/// Audit what a pipeline has written: every record once, gold and live answers equal to silver
+///
+/// Reads the lake (and asks Kafka and the server, where they answer), changes nothing, and may run beside the pipeline. Ends with 0 if all
+/// that was checked holds, with 1 otherwise.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
+    pub config: PathBuf,
+    /// Print the verdict as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The address of the running pipeline, `http://host:port`; without it, the configured one is tried
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
 }
 
 /// Scaffold a module crate in ./NAME
@@ -143,6 +162,7 @@ fn dispatch(command: &Command) -> Result<(), Error> {
         Command::Demo(args) => demo::demo(args),
         Command::Run(args) => run::run(args),
         Command::Check(args) => run::check(args),
+        Command::Verify(args) => verify::verify(args),
         Command::New(args) => {
             let created = new::create(Path::new("."), &args.name, args.sdk.as_deref())?;
             print!("{created}");

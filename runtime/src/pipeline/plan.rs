@@ -289,7 +289,10 @@ impl Plan {
 }
 
 /// Reads the modules of a configuration; a path that is a crate's folder is built first.
-pub(super) fn read_modules(config: &Config, build: Build<'_>) -> Result<Vec<ModuleFile>, Error> {
+///
+/// # Errors
+/// When a crate does not build, or a file is no module or not the one that the configuration names.
+pub fn read_modules(config: &Config, build: Build<'_>) -> Result<Vec<ModuleFile>, Error> {
     let mut files = Vec::new();
     for (name, module) in &config.modules {
         let path = if module.path.is_dir() {

@@ -155,6 +155,7 @@ impl Letters {
 pub fn commits_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("micro_batch", DataType::Int64, false),
+        Field::new("kind", DataType::Utf8, false),
         Field::new("committed_at", timestamp(), false),
         Field::new("records", DataType::Int64, false),
         Field::new("with_rows", DataType::Int64, false),
@@ -169,11 +170,34 @@ pub fn commits_schema() -> SchemaRef {
     ]))
 }
 
-/// One row of the commits table.
+/// Why offsets moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CommitKind {
+    /// Records were read and became what the counts say.
+    #[default]
+    MicroBatch,
+    /// Somebody moved them on purpose: what lies between was not read, and the counts are 0.
+    Moved,
+}
+
+impl CommitKind {
+    /// The kind in the column `kind`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MicroBatch => "micro_batch",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+/// One row of the commits table: a micro-batch, or a move of offsets.
 #[derive(Debug, Clone, Default)]
 pub struct CommitRow {
     /// The micro-batch.
     pub micro_batch: i64,
+    /// Why offsets moved.
+    pub kind: CommitKind,
     /// When it was committed, in milliseconds since 1970-01-01T00:00:00Z.
     pub committed_at_ms: i64,
     /// Records given to modules; one that two modules read counts twice.
@@ -190,7 +214,7 @@ pub struct CommitRow {
     pub late: i64,
     /// `{"orders#0/3": [from, next]}`.
     pub offsets: String,
-    /// `{"silver/retail/sales": version}`.
+    /// `{"silver/retail/sales": version}`; of a move only the tables that were moved.
     pub tables: String,
     /// `{"retail": "sha-256"}`.
     pub modules: String,
@@ -207,6 +231,7 @@ impl CommitRow {
         let at = TimestampMicrosecondArray::from(vec![self.committed_at_ms.saturating_mul(1000)]).with_timezone(UTC);
         vec![
             long(self.micro_batch),
+            text(self.kind.name()),
             Arc::new(at),
             long(self.records),
             long(self.with_rows),

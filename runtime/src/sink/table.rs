@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 /// How many of the newest commits are searched for offsets before the whole log is asked: each of our commits names every partition.
-const RECENT_COMMITS: u64 = 20;
+pub(super) const RECENT_COMMITS: u64 = 20;
 
 /// The newest protocol that we write: append-only tables and column invariants, neither of which our tables use.
 const WRITER_VERSION: i32 = 2;
