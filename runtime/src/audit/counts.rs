@@ -82,7 +82,7 @@ impl<'a> Counting<'a> {
 
     /// What the tables hold of the offsets of a micro-batch; `None` where that cannot be said.
     fn tally(&mut self, entry: &Entry) -> Option<Tally> {
-        let mut tally = Tally::default();
+        let (mut tally, ledger) = (Tally::default(), self.ledger);
         for name in &entry.modules {
             let module = self.subjects.modules.iter().position(|module| module.name == *name)?;
             for (partition, range) in &entry.offsets {
@@ -102,7 +102,9 @@ impl<'a> Counting<'a> {
                 tally.passed |= products.iter().any(|product| self.is_passed(*product, partition, range));
                 let dead = self.letters.dead.get(&(name.clone(), Arc::clone(topic)));
                 let rows = self.union(module, topic, products);
-                tally.add(topic, source_of(partition), range, rows, dead);
+                tally.offsets += (range.end - range.start).max(0);
+                let own = ledger.own_range(entry.micro_batch, partition, range);
+                tally.add(topic, source_of(partition), &own, rows, dead);
             }
         }
         Some(tally)
@@ -146,7 +148,6 @@ impl Tally {
         let length = (range.end - range.start).max(0);
         self.with_rows += with_rows;
         self.dead_letters += letters;
-        self.offsets += length;
         self.neither += length.unsigned_abs().saturating_sub(with_rows + letters);
         if with_rows + letters < length.unsigned_abs() && self.first.len() < CANDIDATES {
             let is_neither = |offset: &i64| {

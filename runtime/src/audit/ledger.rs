@@ -50,6 +50,8 @@ pub(super) struct Ledger {
     pub(super) chains: BTreeMap<SourcePartition, Chain>,
     /// Offsets that a single product was moved over, by its table.
     pub(super) passed: BTreeMap<String, BTreeMap<SourcePartition, Vec<Range<i64>>>>,
+    /// Where partitions were moved back to, with the move's number: what lies behind was read once more, and counts for later micro-batches.
+    back: BTreeMap<SourcePartition, Vec<(i64, i64)>>,
     /// Partitions in which a single product was moved back, by its table: it catches up with the others.
     pub(super) moved_back: BTreeSet<(String, SourcePartition)>,
 }
@@ -83,6 +85,9 @@ impl Ledger {
                 continue;
             }
             for (partition, range) in &entry.offsets {
+                if entry.is_move && range.end < range.start {
+                    ledger.back.entry(partition.clone()).or_default().push((entry.micro_batch, range.end));
+                }
                 steps.entry(partition.clone()).or_default().push(Step {
                     micro_batch: entry.micro_batch,
                     from: range.start,
@@ -94,6 +99,14 @@ impl Ledger {
         ledger.chains = steps.into_iter().map(|(partition, steps)| (partition, Chain::of(steps))).collect();
         ledger.entries = entries;
         ledger
+    }
+
+    /// The part of a micro-batch's range whose rows are its own: nothing behind a place to which somebody moved back later.
+    #[must_use]
+    pub(super) fn own_range(&self, micro_batch: i64, partition: &SourcePartition, range: &Range<i64>) -> Range<i64> {
+        let back = self.back.get(partition).map(Vec::as_slice).unwrap_or_default();
+        let later = back.iter().filter(|(number, _)| *number > micro_batch).map(|(_, next)| *next);
+        range.start..later.fold(range.end, i64::min).max(range.start)
     }
 
     /// A move of one product, the others stay where they are.

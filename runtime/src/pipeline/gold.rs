@@ -5,7 +5,7 @@ use super::commit::{Tables, chain, commit_one};
 use super::plan::Plan;
 use crate::aggregate::View;
 use crate::checkpoint::SourcePartition;
-use crate::sink::{Commit, FileWriter, OffsetMove, Table, date_text};
+use crate::sink::{Commit, FileWriter, OffsetMove, date_text};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -48,11 +48,11 @@ impl Publisher {
     pub(super) async fn publish(&mut self, tables: &mut Tables, target: &Target<'_>) -> Result<(), Error> {
         for (index, gold) in target.plan.golds.iter().enumerate() {
             self.pending[index].extend(target.views[index].take_touched());
-            let table = &mut tables.tables[gold.gold_table];
             if self.pending[index].is_empty() {
                 continue;
             }
-            let commit = self.prepare(index, table, target)?;
+            let commit = self.prepare(index, tables, target)?;
+            let table = &mut tables.tables[gold.gold_table];
             for file in &commit.add {
                 super::commit::persist("writing a gold file", || table.write_file(file)).await?;
             }
@@ -66,8 +66,9 @@ impl Publisher {
         Ok(())
     }
 
-    fn prepare(&self, index: usize, table: &Table, target: &Target<'_>) -> Result<Commit, Error> {
+    fn prepare(&self, index: usize, tables: &Tables, target: &Target<'_>) -> Result<Commit, Error> {
         let gold = &target.plan.golds[index];
+        let (table, state) = (&tables.tables[gold.gold_table], tables.tables[gold.state_table].offsets());
         let mut writer = FileWriter::new(Arc::clone(&target.plan.tables[gold.gold_table].layout));
         let mut replaced = BTreeSet::new();
         // A table without partitions is written whole.
@@ -86,10 +87,11 @@ impl Publisher {
         let remove = table.files().iter().filter(|(_, file)| is_replaced(&file.partition_values));
         let remove = remove.map(|(path, _)| path.clone()).collect();
         let fed_by = |(_, topic, _): &&(SourcePartition, usize, i64)| *topic == gold.topic;
+        // What is written is the state, and after a crash between the two that is ahead of the micro-batch.
         let step = |(partition, _, next): &(SourcePartition, usize, i64)| OffsetMove {
             partition: partition.clone(),
             from: table.offsets().get(partition),
-            next: *next,
+            next: state.get(partition).unwrap_or(*next),
         };
         Ok(Commit {
             add: writer.finish()?,

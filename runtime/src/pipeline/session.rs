@@ -48,7 +48,7 @@ pub(super) async fn open(config: &Config, plan: &Plan, lake: &Warehouse) -> Resu
     // All are waited for, also when one fails: what is still reading a log must not be cut off by the end of the process.
     let opened = futures::future::join_all(opening).await;
     let mut tables = opened.into_iter().collect::<Result<Vec<Table>, _>>()?;
-    let mut found = tokio::task::block_in_place(|| discover(config, plan))?;
+    let mut found = tokio::task::block_in_place(|| discover(config, plan, &tables))?;
     let partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
     for table in &mut tables {
         table.find_offsets(lake, &partitions).await?;
@@ -78,11 +78,11 @@ struct Found {
     files: Vec<(usize, Files)>,
 }
 
-fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
+fn discover(config: &Config, plan: &Plan, tables: &[Table]) -> Result<Found, Error> {
     let mut found = Found { slots: Vec::new(), kafka: None, files: Vec::new() };
     for (index, topic) in plan.topics.iter().enumerate() {
         let settings = config.topics.get(&*topic.name);
-        let incarnation = settings.map_or(0, |topic| topic.incarnation);
+        let incarnation = incarnation(config, tables, &topic.name);
         let slot = |partition: i32, log: LogRange| Slot {
             topic: index,
             partition: SourcePartition { topic: Arc::clone(&topic.name), incarnation, partition },
@@ -104,6 +104,17 @@ fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
         }
     }
     Ok(found)
+}
+
+/// The newest incarnation of a topic that the configuration or a table names: `lakeward offsets move --new-incarnation` raises it in the
+/// tables.
+fn incarnation(config: &Config, tables: &[Table], topic: &str) -> u32 {
+    let configured = config.topics.get(topic).map_or(0, |topic| topic.incarnation);
+    let stored = tables.iter().flat_map(|table| table.offsets().iter()).map(|(partition, _)| partition);
+    stored
+        .filter(|partition| *partition.topic == *topic)
+        .map(|partition| partition.incarnation)
+        .fold(configured, u32::max)
 }
 
 /// A client for the configured brokers.
