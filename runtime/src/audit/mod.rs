@@ -22,6 +22,7 @@ mod origins;
 mod progress;
 mod regroup;
 mod report;
+mod rows;
 mod silver;
 mod subject;
 mod topics;
@@ -29,6 +30,7 @@ mod total;
 
 pub use error::Error;
 pub use report::{Check, Outcome, Report};
+pub use rows::first_at_or_behind;
 pub use subject::{Gold, Silver, Subjects};
 pub use topics::{Log, Logs, ask, client};
 

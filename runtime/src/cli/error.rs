@@ -47,6 +47,15 @@ pub enum Error {
         /// How many.
         failed: usize,
     },
+    /// A command was given no configuration.
+    #[error("name a configuration: --config FILE or LAKEWARD_CONFIG")]
+    NoConfig,
+    /// Offsets are not moved.
+    #[error("nothing was moved: {reason}")]
+    Move {
+        /// Why.
+        reason: String,
+    },
     /// The threads that wait cannot be started.
     #[error("the runtime cannot be started")]
     Runtime {
@@ -62,7 +71,7 @@ impl Error {
         let usage = match self {
             Self::Build(error) => error.is_usage(),
             Self::Pipeline(error) => error.is_configuration(),
-            Self::Config(_) => true,
+            Self::Config(_) | Self::NoConfig | Self::Move { .. } => true,
             Self::Inspect(_)
             | Self::Telemetry(_)
             | Self::Broker(_)
