@@ -14,7 +14,7 @@ use crate::aggregate::{Changes, View};
 use crate::checkpoint::SourcePartition;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::sink::system::CommitRow;
+use crate::sink::system::{CommitKind, CommitRow};
 use crate::sink::{DataFile, FileWriter, Warehouse};
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
@@ -245,6 +245,7 @@ impl Committer {
             .collect();
         CommitRow {
             micro_batch: group.micro_batch,
+            kind: CommitKind::MicroBatch,
             committed_at_ms: group.at_ms,
             records: signed(total.records),
             with_rows: signed(total.with_rows),

@@ -104,7 +104,7 @@ pub enum Error {
     /// The log does not hold the offset at which the tables stand.
     #[error(
         "the tables are at offset {stored} of {topic}/{partition}, but the log holds {start} to {end}: {explanation}; \
-         raise `incarnation` under [topics.{topic}] to read a recreated topic from its start"
+         `lakeward offsets move` says where to go on, of a recreated topic with --new-incarnation"
     )]
     OutOfLog {
         /// The topic.

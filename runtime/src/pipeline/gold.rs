@@ -6,7 +6,7 @@ use super::others::Others;
 use super::plan::Plan;
 use crate::aggregate::View;
 use crate::checkpoint::SourcePartition;
-use crate::sink::{Commit, FileWriter, OffsetMove, Table, date_text};
+use crate::sink::{Commit, FileWriter, OffsetMove, date_text};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -57,12 +57,8 @@ impl Publisher {
                 continue;
             }
             crate::fault::point("gold.before");
-            let state = tables.tables[gold.state_table].offsets();
-            let of_others = target.others.slots.iter().filter(|slot| slot.topic == gold.topic);
-            let of_others: Vec<(SourcePartition, i64)> =
-                of_others.filter_map(|slot| Some((slot.partition.clone(), state.get(&slot.partition)?))).collect();
+            let commit = self.prepare(index, tables, target)?;
             let table = &mut tables.tables[gold.gold_table];
-            let commit = self.prepare(index, table, target, of_others)?;
             for file in &commit.add {
                 super::commit::persist("writing a gold file", || table.write_file(file)).await?;
             }
@@ -77,14 +73,9 @@ impl Publisher {
         Ok(())
     }
 
-    fn prepare(
-        &self,
-        index: usize,
-        table: &Table,
-        target: &Target<'_>,
-        of_others: Vec<(SourcePartition, i64)>,
-    ) -> Result<Commit, Error> {
+    fn prepare(&self, index: usize, tables: &Tables, target: &Target<'_>) -> Result<Commit, Error> {
         let gold = &target.plan.golds[index];
+        let (table, state) = (&tables.tables[gold.gold_table], tables.tables[gold.state_table].offsets());
         let mut writer = FileWriter::new(Arc::clone(&target.plan.tables[gold.gold_table].layout));
         let mut replaced = BTreeSet::new();
         // A table without partitions is written whole.
@@ -103,15 +94,18 @@ impl Publisher {
         let remove = table.files().iter().filter(|(_, file)| is_replaced(&file.partition_values));
         let remove = remove.map(|(path, _)| path.clone()).collect();
         let fed_by = |(_, topic, _): &&(SourcePartition, usize, i64)| *topic == gold.topic;
-        let own = target.positions.iter().filter(fed_by).map(|(partition, _, next)| (partition.clone(), *next));
-        let step = |(partition, next): (SourcePartition, i64)| {
-            let from = table.offsets().get(&partition);
-            OffsetMove { partition, from, next }
+        let own = target.positions.iter().filter(fed_by).map(|(partition, _, next)| (partition, *next));
+        let of_others = target.others.slots.iter().filter(|slot| slot.topic == gold.topic).map(|slot| &slot.partition);
+        // What is written is the state, and after a crash between the two that is ahead of the micro-batch.
+        let step = |(partition, next): (&SourcePartition, i64)| OffsetMove {
+            partition: partition.clone(),
+            from: table.offsets().get(partition),
+            next: state.get(partition).unwrap_or(next),
         };
         Ok(Commit {
             add: writer.finish()?,
             remove,
-            offsets: own.chain(of_others).map(step).collect(),
+            offsets: own.chain(of_others.filter_map(|of| Some((of, state.get(of)?)))).map(step).collect(),
             micro_batch: target.micro_batch,
             at_ms: target.at_ms,
             horizon_ms: None,

@@ -18,6 +18,7 @@ mod session;
 mod worker;
 
 pub use error::{Error, Remedy};
+pub use plan::read_modules;
 pub use run::{Options, Summary};
 
 use crate::clock::Clock;

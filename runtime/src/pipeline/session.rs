@@ -64,6 +64,7 @@ pub(super) async fn open(
     // All are waited for, also when one fails: what is still reading a log must not be cut off by the end of the process.
     let opened = futures::future::join_all(opening).await;
     let mut tables = opened.into_iter().collect::<Result<Vec<Table>, _>>()?;
+    found.set_incarnations(&tables);
     let partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
     let mut others = Others::new(plan, found.split(lease), config.gold.idle_after);
     for table in &mut tables {
@@ -147,6 +148,17 @@ pub(super) fn settings(config: &Config) -> Option<Settings> {
 }
 
 impl Found {
+    /// Takes the newest incarnation that the configuration or a table names: `lakeward offsets move --new-incarnation` raises it in the
+    /// tables.
+    fn set_incarnations(&mut self, tables: &[Table]) {
+        for slot in &mut self.slots {
+            let stored = tables.iter().flat_map(|table| table.offsets().iter()).map(|(partition, _)| partition);
+            let of_topic = stored.filter(|partition| partition.topic == slot.partition.topic);
+            let newest = of_topic.map(|partition| partition.incarnation).max().unwrap_or(0);
+            slot.partition.incarnation = slot.partition.incarnation.max(newest);
+        }
+    }
+
     /// Takes out the partitions that the lease does not hold. Files have one reader, which holds them without a lease.
     fn split(&mut self, lease: Option<&Lease>) -> Vec<Slot> {
         let Some(lease) = lease else { return Vec::new() };

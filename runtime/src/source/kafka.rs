@@ -95,6 +95,20 @@ impl Kafka {
         Ok(LogRange { start, end })
     }
 
+    /// The offset of the first record of a partition that is not older than `ms` since 1970-01-01T00:00:00Z; `None` if all are.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub fn offset_at(&self, topic: &str, partition: i32, ms: i64) -> Result<Option<i64>, Error> {
+        let mut times = TopicPartitionList::new();
+        let found = times
+            .add_partition_offset(topic, partition, Offset::Offset(ms))
+            .and_then(|()| self.consumer.offsets_for_times(times, ANSWER))
+            .map_err(|e| self.unreachable(&e))?;
+        let offset = found.find_partition(topic, partition).map(|found| found.offset());
+        Ok(if let Some(Offset::Offset(offset)) = offset { Some(offset) } else { None })
+    }
+
     /// Starts reading the partitions at their offsets. Offsets are given with the assignment: a seek after it may come too late.
     ///
     /// # Errors
