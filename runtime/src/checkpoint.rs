@@ -25,8 +25,13 @@ impl SourcePartition {
     /// Reads an id that [`Self::app_id`] wrote for `pipeline`; `None` for any other.
     #[must_use]
     pub fn from_app_id(pipeline: &str, app_id: &str) -> Option<Self> {
-        let rest = app_id.strip_prefix("lakeward/")?.strip_prefix(pipeline)?.strip_prefix('/')?;
-        let (topic_incarnation, partition) = rest.rsplit_once('/')?;
+        Self::parse(app_id.strip_prefix("lakeward/")?.strip_prefix(pipeline)?.strip_prefix('/')?)
+    }
+
+    /// Reads what [`fmt::Display`] writes, `orders#0/3`; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (topic_incarnation, partition) = text.rsplit_once('/')?;
         let (topic, incarnation) = topic_incarnation.rsplit_once('#')?;
         Some(Self { topic: topic.into(), incarnation: incarnation.parse().ok()?, partition: partition.parse().ok()? })
     }

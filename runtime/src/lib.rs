@@ -1,6 +1,7 @@
 //! Lakeward carries a domain's events to the lake: Kafka topics through WebAssembly transforms into Delta tables and live answers.
 
 pub mod aggregate;
+pub mod audit;
 pub mod checkpoint;
 pub mod cli;
 pub mod clock;

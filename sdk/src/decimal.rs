@@ -160,8 +160,17 @@ impl<const P: u8, const S: u8> Decimal<P, S> {
     }
 }
 
-/// The product, by way of the short multiplication that nearly all numbers fit.
+/// The product, by way of the short multiplication that nearly all numbers fit: WebAssembly has no other in one instruction.
+#[inline]
 fn product(left: i128, right: i128) -> Option<i128> {
+    match (i32::try_from(left), i32::try_from(right)) {
+        (Ok(left), Ok(right)) => Some(i128::from(i64::from(left) * i64::from(right))),
+        _ => long_product(left, right),
+    }
+}
+
+#[cold]
+fn long_product(left: i128, right: i128) -> Option<i128> {
     match (i64::try_from(left), i64::try_from(right)) {
         (Ok(left), Ok(right)) => Some(i128::from(left) * i128::from(right)),
         _ => left.checked_mul(right),

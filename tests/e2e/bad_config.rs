@@ -49,6 +49,12 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("bad_config::a_core_module", &[], |stage| {
             module(stage, Some(b"\0asm\x01\0\0\0"), &["core", "lakeward build"])
         }),
+        Case::new("bad_config::a_module_of_another_abi_version", &[], |stage| {
+            altered(stage, b"lakeward:transform/module@1.", b"lakeward:transform/module@9.", &["9.", "1."])
+        }),
+        Case::new("bad_config::an_expectation_about_a_column_that_is_not_there", &[], |stage| {
+            altered(stage, b"value > 0", b"valux > 0", &["valux", "unit_price"])
+        }),
         Case::new("bad_config::two_modules_write_one_product", &[], two_owners),
         Case::new("bad_config::a_lake_that_cannot_be_written", &[], unwritable_lake),
         Case::new("bad_config::a_schema_that_no_longer_fits_its_table", &[Need::Python], changed_schema),
@@ -115,6 +121,14 @@ fn module(stage: &Stage, bytes: Option<&[u8]>, words: &[&str]) -> Result<()> {
     let mut config = stage.config(&[])?;
     config.module("retail", &path).text("kafka", "brokers", NOBODY);
     refuses(stage, &config, words)
+}
+
+/// The retail module with some bytes exchanged for as many others.
+fn altered(stage: &Stage, from: &[u8], to: &[u8], words: &[&str]) -> Result<()> {
+    let original = fs::read(stage.product()?.module("transforms/retail")?)?;
+    let bytes = replaced(&original, from, to);
+    ensure!(bytes != original, "the module does not have what was to be exchanged");
+    module(stage, Some(&bytes), words)
 }
 
 /// A module of another name that owns the same product: the manifest is text in the file, and the names are of one length.

@@ -10,6 +10,7 @@ mod evil;
 mod exact;
 mod files;
 mod harness;
+mod instances;
 mod kill;
 mod live;
 mod logistics;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         online_retail::cases(),
         live::cases(),
         kill::cases(),
+        instances::cases(),
         dirty::cases(),
         files::cases(),
         logistics::cases(),

@@ -128,9 +128,12 @@ impl Stage {
             (_, Some(kafka)) => Some(Box::new(Turn::new(Arc::clone(kafka)))),
             _ => None,
         };
+        let mut folder = tempfile::Builder::new().prefix("lakeward-case-").tempdir()?;
+        // To look at what a case left behind.
+        folder.disable_cleanup(std::env::var_os("LAKEWARD_KEEP").is_some());
         Ok(Self {
             pipeline: name.replace("::", "-").replace('_', "-"),
-            folder: tempfile::Builder::new().prefix("lakeward-case-").tempdir()?,
+            folder,
             broker,
             kafka,
             shared,
@@ -237,6 +240,10 @@ impl Stage {
         config.text("serve", "listen", &format!("127.0.0.1:{}", free_port()?));
         if let Some(broker) = &self.broker {
             config.text("kafka", "brokers", &broker.bootstrap());
+            if self.kafka.is_none() {
+                // The embedded broker is slow to notice that a member was killed, and has one reader anyway.
+                config.text("kafka", "membership", "alone");
+            }
         }
         for source in sources {
             let name = source.rsplit('/').next().unwrap_or(source);

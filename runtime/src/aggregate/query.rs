@@ -50,6 +50,8 @@ pub struct AsOf {
     pub micro_batch: i64,
     /// The next offset of each Kafka partition in the view that was asked.
     pub offsets: BTreeMap<i32, i64>,
+    /// The Kafka partitions that other instances read, and when their newest offset was learned of, in milliseconds.
+    pub elsewhere: BTreeMap<i32, i64>,
     /// The event time before which everything is closed, in milliseconds; `i64::MIN` before anything is.
     pub watermark_ms: i64,
     /// The newest version of the gold table.

@@ -146,6 +146,12 @@ impl PartitionState {
         window::floor_ms(self.watermark_us)
     }
 
+    /// The newest micro-batch among the restored groups; 0 without one.
+    #[must_use]
+    pub fn newest_micro_batch(&self) -> i64 {
+        self.restored.iter().copied().max().unwrap_or(0).max(0)
+    }
+
     /// The number of groups, of all windows.
     #[must_use]
     pub fn groups(&self) -> usize {

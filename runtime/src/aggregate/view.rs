@@ -46,13 +46,14 @@ struct Marks {
     /// The gold table's newest version and the micro-batch that it holds.
     table: Option<(i64, i64)>,
     touched: BTreeSet<i32>,
+    elsewhere: BTreeMap<i32, i64>,
 }
 
 impl View {
     /// A view without rows.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
-        let marks = Marks { horizon_ms: i64::MIN, table: None, touched: BTreeSet::new() };
+        let marks = Marks { horizon_ms: i64::MIN, table: None, touched: BTreeSet::new(), elsewhere: BTreeMap::new() };
         Self { plan, live: RwLock::default(), committed: RwLock::default(), marks: RwLock::new(marks) }
     }
 
@@ -72,9 +73,11 @@ impl View {
         let by = self.plan.gold().partition_by;
         let mut committed = write(&self.committed);
         changes.iter().for_each(|changes| committed.apply(changes));
-        committed.micro_batch = micro_batch;
+        // Several instances number their own micro-batches: the newest number stands for all.
+        let newest = committed.micro_batch.max(micro_batch);
+        committed.micro_batch = newest;
         drop(committed);
-        write(&self.live).micro_batch = micro_batch;
+        write(&self.live).micro_batch = newest;
         let starts: BTreeSet<_> =
             changes.iter().flat_map(|changes| &changes.groups).map(|group| group.start_us).collect();
         write(&self.marks).touched.extend(starts.into_iter().map(|start_us| window::part(start_us, by)));
@@ -89,6 +92,11 @@ impl View {
     /// Says what the gold table holds: its newest version and that version's micro-batch.
     pub fn set_table(&self, version: i64, micro_batch: i64) {
         write(&self.marks).table = Some((version, micro_batch));
+    }
+
+    /// Says which Kafka partitions other instances read, and when their newest offset was learned of, in milliseconds.
+    pub fn set_elsewhere(&self, elsewhere: BTreeMap<i32, i64>) {
+        write(&self.marks).elsewhere = elsewhere;
     }
 
     /// The calendar parts (days since 1970-01-01 of the part's first day) whose committed rows changed since the last
@@ -133,6 +141,7 @@ impl View {
         let as_of = AsOf {
             micro_batch: side.micro_batch,
             offsets: side.offsets.clone(),
+            elsewhere: marks.elsewhere.clone(),
             watermark_ms: marks.horizon_ms,
             table_version: marks.table.map(|(version, _)| version),
             table_micro_batch: marks.table.map(|(_, micro_batch)| micro_batch),

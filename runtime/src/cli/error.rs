@@ -2,7 +2,7 @@
 
 use super::{EXIT_USAGE, build, demo, new};
 use crate::transform::ReadError;
-use crate::{config, pipeline, telemetry};
+use crate::{audit, config, pipeline, telemetry};
 use std::fmt::Write as _;
 
 /// Why a command fails.
@@ -38,6 +38,24 @@ pub enum Error {
         /// What the file system says.
         source: std::io::Error,
     },
+    /// The audit cannot be made.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
+    /// The audit found that something does not hold.
+    #[error("{failed} of the checks failed")]
+    Refuted {
+        /// How many.
+        failed: usize,
+    },
+    /// A command was given no configuration.
+    #[error("name a configuration: --config FILE or LAKEWARD_CONFIG")]
+    NoConfig,
+    /// Offsets are not moved.
+    #[error("nothing was moved: {reason}")]
+    Move {
+        /// Why.
+        reason: String,
+    },
     /// The threads that wait cannot be started.
     #[error("the runtime cannot be started")]
     Runtime {
@@ -53,10 +71,14 @@ impl Error {
         let usage = match self {
             Self::Build(error) => error.is_usage(),
             Self::Pipeline(error) => error.is_configuration(),
-            Self::Config(_) => true,
-            Self::Inspect(_) | Self::Telemetry(_) | Self::Broker(_) | Self::Modules { .. } | Self::Runtime { .. } => {
-                false
-            }
+            Self::Config(_) | Self::NoConfig | Self::Move { .. } => true,
+            Self::Inspect(_)
+            | Self::Telemetry(_)
+            | Self::Broker(_)
+            | Self::Modules { .. }
+            | Self::Audit(_)
+            | Self::Refuted { .. }
+            | Self::Runtime { .. } => false,
             Self::New(error) => error.is_usage(),
         };
         if usage { EXIT_USAGE } else { 1 }

@@ -5,8 +5,10 @@ pub mod demo;
 mod error;
 pub mod inspect;
 pub mod new;
+pub mod offsets;
 pub mod run;
 mod table;
+pub mod verify;
 
 pub use error::{Error, chain};
 
@@ -33,6 +35,8 @@ enum Command {
     Demo(DemoArgs),
     Run(RunArgs),
     Check(CheckArgs),
+    Verify(VerifyArgs),
+    Offsets(OffsetsArgs),
     New(NewArgs),
     Build(BuildArgs),
     Inspect(InspectArgs),
@@ -81,6 +85,75 @@ pub struct CheckArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
     pub config: PathBuf,
+}
+
+/// Audit what a pipeline has written: every record once, gold and live answers equal to silver
+///
+/// Reads the lake (and asks Kafka and the server, where they answer), changes nothing, and may run beside the pipeline. Ends with 0 if all
+/// that was checked holds, with 1 otherwise.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
+    pub config: PathBuf,
+    /// Print the verdict as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The address of the running pipeline, `http://host:port`; without it, the configured one is tried
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+}
+
+/// Show where every table stands in its topic, or move it
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct OffsetsArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What to do instead of showing them
+    #[command(subcommand)]
+    pub command: Option<OffsetsCommand>,
+}
+
+/// What can be done with offsets.
+#[derive(Debug, Subcommand)]
+pub enum OffsetsCommand {
+    /// Move offsets on purpose; a running pipeline notices and starts over from the tables
+    Move(MoveArgs),
+}
+
+/// Where tables go on reading.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["product", "all"]))]
+pub struct MoveArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
+    pub config: PathBuf,
+    /// Move one silver product, with the state of the gold products over it
+    #[arg(long, value_name = "DOMAIN/PRODUCT")]
+    pub product: Option<String>,
+    /// Move all tables
+    #[arg(long)]
+    pub all: bool,
+    /// With --all, only this topic
+    #[arg(long, value_name = "TOPIC", requires = "all")]
+    pub topic: Option<String>,
+    /// Only this partition
+    #[arg(long, value_name = "N")]
+    pub partition: Option<i32>,
+    /// `earliest`, `latest`, the first record from an RFC 3339 time on, or an offset
+    #[arg(long, value_name = "WHERE")]
+    pub to: String,
+    /// The topic was deleted and made anew: its offsets count from the start again
+    #[arg(long)]
+    pub new_incarnation: bool,
+    /// Move over records that are then never read
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Scaffold a module crate in ./NAME
@@ -143,6 +216,8 @@ fn dispatch(command: &Command) -> Result<(), Error> {
         Command::Demo(args) => demo::demo(args),
         Command::Run(args) => run::run(args),
         Command::Check(args) => run::check(args),
+        Command::Verify(args) => verify::verify(args),
+        Command::Offsets(args) => offsets::offsets(args),
         Command::New(args) => {
             let created = new::create(Path::new("."), &args.name, args.sdk.as_deref())?;
             print!("{created}");

@@ -15,9 +15,22 @@ pub struct Kafka {
     /// The consumer group by which instances share partitions; default `lakeward.<pipeline>`. Where reading goes on is
     /// not the group's to say but the tables', so that a new group loses nothing and repeats nothing.
     pub group: String,
+    /// Whether this instance shares the topics with others. Default `group`.
+    pub membership: Sharing,
     /// Any property of librdkafka but those that Lakeward sets itself, as `security.protocol = "SSL"`.
     #[serde(deserialize_with = "properties")]
     pub properties: Properties,
+}
+
+/// How an instance comes by its partitions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// From the consumer group: instances share the topics and take over from each other.
+    #[default]
+    Group,
+    /// It reads all of them and joins no group. Two such instances over one lake do no harm, but get in each other's way.
+    Alone,
 }
 
 /// `[topics.<name>]`: settings of one topic.
@@ -45,10 +58,11 @@ pub enum Start {
 }
 
 /// The properties that must not be set, and what to do instead.
-const RESERVED: [(&str, &str); 8] = [
+const RESERVED: [(&str, &str); 9] = [
     ("bootstrap.servers", "set `kafka.brokers`"),
     ("metadata.broker.list", "set `kafka.brokers`"),
     ("group.id", "set `kafka.group`"),
+    ("client.id", "it carries the instance's address, `serve.advertise`"),
     ("auto.offset.reset", "set `topics.<name>.start`"),
     ("enable.auto.commit", "the tables hold the offsets"),
     ("auto.commit.enable", "the tables hold the offsets"),

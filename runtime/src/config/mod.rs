@@ -15,8 +15,8 @@ mod tests;
 mod value;
 
 pub use error::Error;
-pub use kafka::{Kafka, Start, Topic};
-pub use sections::{Gold, Lake, Log, LogFormat, Masks, MicroBatch, Module, Serve, Transform, Workers};
+pub use kafka::{Kafka, Sharing, Start, Topic};
+pub use sections::{Gold, Lake, Log, LogFormat, Masks, MicroBatch, Module, Serve, Shutdown, Transform, Workers};
 pub use value::{Properties, Secret};
 
 use serde::Deserialize;
@@ -57,6 +57,9 @@ pub struct Config {
     /// How columns are masked.
     #[serde(default)]
     pub masks: Masks,
+    /// How the pipeline ends and hands over.
+    #[serde(default)]
+    pub shutdown: Shutdown,
     /// The HTTP server.
     #[serde(default)]
     pub serve: Serve,

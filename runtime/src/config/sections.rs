@@ -140,11 +140,41 @@ pub struct Serve {
     /// `0.0.0.0:8080` lets everybody on the network read.
     #[serde(deserialize_with = "value::listen")]
     pub listen: Option<SocketAddr>,
+    /// Where other instances reach this one, `host:port`; it is told to the consumer group. Default: where it listens,
+    /// which does for instances on one machine.
+    pub advertise: Option<String>,
+}
+
+impl Serve {
+    /// The address that other instances are told; empty where nothing is served.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let listen = self.listen.map(|listen| listen.to_string());
+        self.advertise.clone().or(listen).unwrap_or_default()
+    }
 }
 
 impl Default for Serve {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)) }
+        Self { listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)), advertise: None }
+    }
+}
+
+/// `[shutdown]`: how the pipeline ends and hands partitions over.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// How long the last micro-batch may take after SIGTERM, or when the group gives partitions to another instance.
+    /// What is not committed by then is read again by whoever comes next: nothing is lost. Larger: a slow store gets
+    /// its commit done, but a hand-over may take so long. Smaller: the reverse. Keep it below the time after which
+    /// your process manager kills. Default 20 s.
+    #[serde(deserialize_with = "value::duration")]
+    pub grace: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(20) }
     }
 }
 

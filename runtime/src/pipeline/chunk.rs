@@ -7,7 +7,7 @@ use super::worker::Worker;
 use crate::clock;
 use crate::decode::Events;
 use crate::record::{Chunk, Stage};
-use crate::sink::system::Letter;
+use crate::sink::system::{Letter, incarnation_column};
 use crate::transform::Output;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch};
 use arrow_buffer::BooleanBuffer;
@@ -78,7 +78,9 @@ impl<'a> ChunkRun<'a> {
         for reject in processed.rejects {
             verdicts.dead.insert(reject.origin, (Stage::Transform, reject.reason, None));
         }
-        let rejects = verdicts.dead.len() as u64;
+        let first = self.first(COMMITS);
+        let is_new = |event: &&u32| events.rows[**event as usize] as usize >= first;
+        let rejects = verdicts.dead.keys().filter(is_new).count() as u64;
         let mut kept = Vec::with_capacity(processed.outputs.len());
         for output in processed.outputs {
             kept.push(self.screen(input, output, &events, &mut verdicts)?);
@@ -161,6 +163,7 @@ impl<'a> ChunkRun<'a> {
             with_rows,
             skips,
             dead_letters: dead + undecoded,
+            undecoded,
             ..work
         };
     }
@@ -184,6 +187,7 @@ impl<'a> ChunkRun<'a> {
         let module = &self.plan.modules[input.module];
         self.worker.letters.push(&Letter {
             topic: self.chunk.topic(),
+            incarnation: self.worker.lanes[self.lane].partition.incarnation,
             partition: self.chunk.partition(),
             record: self.chunk.record(record),
             stage,
@@ -207,6 +211,8 @@ impl<'a> ChunkRun<'a> {
             return Ok(());
         }
         let offset = |origin: &u32| self.chunk.offset(records[*origin as usize] as usize);
+        let incarnation = incarnation_column(self.worker.lanes[self.lane].partition.incarnation);
+        columns.push(Arc::new(Int32Array::from_value(incarnation, origins.len())));
         columns.push(Arc::new(Int32Array::from_value(self.chunk.partition(), origins.len())));
         columns.push(Arc::new(origins.iter().map(offset).collect::<Int64Array>()));
         self.worker.counts.rows[index] += origins.len() as u64;

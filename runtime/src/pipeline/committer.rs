@@ -3,7 +3,8 @@
 use super::commit::{Group, Tables};
 use super::gold::{Publisher, Target};
 use super::ledger::Counts;
-use super::plan::{COMMITS, Plan, TableKind};
+use super::others::Others;
+use super::plan::{COMMITS, Gold, Plan, TableKind};
 use super::progress::Progress;
 use super::report::Report;
 use super::session::Slot;
@@ -13,15 +14,17 @@ use crate::aggregate::{Changes, View};
 use crate::checkpoint::SourcePartition;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::sink::system::CommitRow;
+use crate::sink::system::{CommitKind, CommitRow};
 use crate::sink::{DataFile, FileWriter, Warehouse};
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Files of a state table after which it is rewritten as one snapshot.
+/// Files of a state table from which on it is rewritten as one snapshot, once the younger ones together are half as large as the largest;
+/// and the number at which it is rewritten in any case, since a start reads them all.
 const STATE_FILES: usize = 64;
+const MOST_STATE_FILES: usize = 512;
 
 /// Versions of a table after which its log gets a checkpoint.
 const CHECKPOINT_EVERY: u64 = 100;
@@ -37,6 +40,13 @@ pub(super) struct Committer {
     pub(super) clock: Clock,
     pub(super) tables: Tables,
     pub(super) slots: Vec<Slot>,
+    /// The partitions of other instances.
+    pub(super) others: Others,
+    /// Partitions that cannot be read on, and why.
+    pub(super) stopped: Vec<(SourcePartition, String)>,
+    /// By topic: whether this instance has the topic's first partition, and with it the care for what all share: gold tables and the
+    /// snapshots of state. A mistake does no harm, the tables' commits see to that.
+    pub(super) leads: Vec<bool>,
     pub(super) views: Vec<Arc<View>>,
     pub(super) progress: Arc<Progress>,
     pub(super) workers: Vec<Sender<Command>>,
@@ -95,11 +105,11 @@ impl Committer {
             return Ok(Vec::new());
         }
         let started = clock::instant();
-        let close = Close {
-            micro_batch: self.micro_batch + 1,
-            horizons_ms: self.horizon.ms().to_vec(),
-            snapshot: self.plan.golds.iter().map(|gold| self.needs_snapshot(gold.state_table)).collect(),
-        };
+        let snapshot: Vec<bool> = self.plan.golds.iter().map(|gold| self.needs_snapshot(gold)).collect();
+        if snapshot.contains(&true) {
+            self.follow().await?;
+        }
+        let close = Close { micro_batch: self.micro_batch + 1, horizons_ms: self.horizon.ms().to_vec(), snapshot };
         self.opened = started;
         self.opened_at_records = self.progress.read();
         for worker in &self.workers {
@@ -125,23 +135,54 @@ impl Committer {
         Error::Thread { thread: "worker" }
     }
 
-    fn needs_snapshot(&self, state_table: usize) -> bool {
-        self.tables.tables[state_table].files().len() >= STATE_FILES
+    fn needs_snapshot(&self, gold: &Gold) -> bool {
+        let sizes = || self.tables.tables[gold.state_table].files().values().map(|file| file.size);
+        let (files, largest) = (sizes().count(), sizes().max().unwrap_or(0));
+        let is_worth_it = (sizes().sum::<i64>() - largest) * 2 >= largest;
+        self.leads[gold.topic] && files >= STATE_FILES && (is_worth_it || files >= MOST_STATE_FILES)
+    }
+
+    /// Takes in what other instances committed.
+    pub(super) async fn follow(&mut self) -> Result<(), Error> {
+        self.others.ask_log_ends(&self.config);
+        self.others.follow(&self.plan, &mut self.tables.tables, &self.views, self.clock.now_ms()).await
+    }
+
+    /// A snapshot of the state tables replaces all of their files, so it holds the partitions of others too, as they are.
+    fn add_others(&mut self, close: &Close, files: &mut [Vec<DataFile>]) -> Result<(), Error> {
+        for (index, gold) in self.plan.golds.iter().enumerate().filter(|(index, _)| close.snapshot[*index]) {
+            let mut writer = FileWriter::new(Arc::clone(&self.plan.tables[gold.state_table].layout));
+            for (micro_batch, all) in self.others.all(index) {
+                let rows = all.state_rows(&gold.plan, micro_batch).map_err(|source| Error::State {
+                    product: gold.plan.path().to_owned(),
+                    source: Box::new(source),
+                })?;
+                writer.write(rows.columns().to_vec())?;
+            }
+            files[gold.state_table].extend(writer.finish()?);
+        }
+        Ok(())
     }
 
     async fn commit(&mut self, close: &Close, share: Share, started: Instant) -> Result<Vec<(usize, i64)>, Error> {
         if !share.counts.is_balanced() {
             return Err(Error::Unbalanced { counts: format!("{:?}", share.counts.modules) });
         }
-        self.horizon.observe(&share.watermarks, &self.progress, self.clock.now_ms());
+        let now_ms = self.clock.now_ms();
+        let of_others = self.others.watermarks(&self.plan, now_ms);
+        self.horizon.observe(&share.watermarks, &of_others, &self.progress, now_ms);
         let micro_batch = close.micro_batch;
         let mut group = self.group(close, &share);
         group.files = share.files;
+        self.add_others(close, &mut group.files)?;
         self.tables.upload(&group).await?;
         for kind in [TableKind::Silver, TableKind::DeadLetters] {
             self.tables.commit(&self.plan, &group, kind).await?;
         }
         self.tables.commit(&self.plan, &group, TableKind::State).await?;
+        for (index, gold) in self.plan.golds.iter().enumerate() {
+            self.others.note(index, group.files[gold.state_table].iter().map(|file| &file.path));
+        }
         for ((view, changes), horizon_ms) in self.views.iter().zip(&share.changes).zip(self.horizon.ms()) {
             view.apply_committed(micro_batch, changes);
             view.set_horizon_ms(*horizon_ms);
@@ -204,6 +245,7 @@ impl Committer {
             .collect();
         CommitRow {
             micro_batch: group.micro_batch,
+            kind: CommitKind::MicroBatch,
             committed_at_ms: group.at_ms,
             records: signed(total.records),
             with_rows: signed(total.with_rows),
@@ -227,6 +269,7 @@ impl Committer {
     /// Brings the gold tables to the committed state.
     pub(super) async fn publish_gold(&mut self) -> Result<(), Error> {
         self.published = clock::instant();
+        self.follow().await?;
         let position = |(slot, next): (&Slot, &i64)| (slot.partition.clone(), slot.topic, *next);
         let positions: Vec<_> = self.slots.iter().zip(&self.committed).map(position).collect();
         let target = Target {
@@ -235,6 +278,8 @@ impl Committer {
             micro_batch: self.micro_batch,
             at_ms: self.clock.now_ms(),
             positions: &positions,
+            others: &self.others,
+            leads: &self.leads,
         };
         self.publisher.publish(&mut self.tables, &target).await?;
         self.checkpoint_logs();

@@ -104,7 +104,7 @@ pub enum Error {
     /// The log does not hold the offset at which the tables stand.
     #[error(
         "the tables are at offset {stored} of {topic}/{partition}, but the log holds {start} to {end}: {explanation}; \
-         raise `incarnation` under [topics.{topic}] to read a recreated topic from its start"
+         `lakeward offsets move` says where to go on, of a recreated topic with --new-incarnation"
     )]
     OutOfLog {
         /// The topic.
@@ -154,6 +154,15 @@ pub enum Error {
         /// The counts by module.
         counts: String,
     },
+    /// The last micro-batch took too long.
+    #[error(
+        "the last micro-batch was not committed within {grace:?}, it will be read again; \
+         a longer `grace` under [shutdown] gives it more time"
+    )]
+    Grace {
+        /// The time that it had.
+        grace: std::time::Duration,
+    },
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on")]
     Listen {
@@ -181,6 +190,10 @@ impl Error {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Source(error) if error.is_transient() => Remedy::Retry,
+            // What was not committed in time is read again by whoever has the partitions now.
+            Self::Grace { .. } => Remedy::Restart,
+            // The start finds the partition out of its log, and goes on without it.
+            Self::Source(source::Error::OutOfRange { .. }) => Remedy::Restart,
             Self::Sink(sink::Error::Moved { .. } | sink::Error::Replaced { .. }) => Remedy::Restart,
             Self::Sink(error) if error.is_transient() => Remedy::Retry,
             _ => Remedy::Stop,
@@ -221,6 +234,7 @@ impl Error {
             | Self::State { .. }
             | Self::Thread { .. }
             | Self::Unbalanced { .. }
+            | Self::Grace { .. }
             | Self::Listen { .. } => false,
         }
     }

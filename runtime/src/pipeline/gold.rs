@@ -2,10 +2,11 @@
 
 use super::Error;
 use super::commit::{Tables, chain, commit_one};
+use super::others::Others;
 use super::plan::Plan;
 use crate::aggregate::View;
 use crate::checkpoint::SourcePartition;
-use crate::sink::{Commit, FileWriter, OffsetMove, Table, date_text};
+use crate::sink::{Commit, FileWriter, OffsetMove, date_text};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -24,6 +25,10 @@ pub(super) struct Target<'a> {
     pub(super) at_ms: i64,
     /// Every owned partition, the index of its topic, and its committed next offset.
     pub(super) positions: &'a [(SourcePartition, usize, i64)],
+    /// The partitions of other instances, which the views have as far as the state tables say.
+    pub(super) others: &'a Others,
+    /// By topic: whether its gold tables are this instance's to publish.
+    pub(super) leads: &'a [bool],
 }
 
 impl Publisher {
@@ -48,12 +53,12 @@ impl Publisher {
     pub(super) async fn publish(&mut self, tables: &mut Tables, target: &Target<'_>) -> Result<(), Error> {
         for (index, gold) in target.plan.golds.iter().enumerate() {
             self.pending[index].extend(target.views[index].take_touched());
-            let table = &mut tables.tables[gold.gold_table];
-            if self.pending[index].is_empty() {
+            if self.pending[index].is_empty() || !target.leads[gold.topic] {
                 continue;
             }
             crate::fault::point("gold.before");
-            let commit = self.prepare(index, table, target)?;
+            let commit = self.prepare(index, tables, target)?;
+            let table = &mut tables.tables[gold.gold_table];
             for file in &commit.add {
                 super::commit::persist("writing a gold file", || table.write_file(file)).await?;
             }
@@ -63,13 +68,14 @@ impl Publisher {
             crate::fault::point("gold.after");
             self.pending[index].clear();
             let version = i64::try_from(table.version()).unwrap_or(i64::MAX);
-            target.views[index].set_table(version, target.micro_batch);
+            target.views[index].set_table(version, table.micro_batch());
         }
         Ok(())
     }
 
-    fn prepare(&self, index: usize, table: &Table, target: &Target<'_>) -> Result<Commit, Error> {
+    fn prepare(&self, index: usize, tables: &Tables, target: &Target<'_>) -> Result<Commit, Error> {
         let gold = &target.plan.golds[index];
+        let (table, state) = (&tables.tables[gold.gold_table], tables.tables[gold.state_table].offsets());
         let mut writer = FileWriter::new(Arc::clone(&target.plan.tables[gold.gold_table].layout));
         let mut replaced = BTreeSet::new();
         // A table without partitions is written whole.
@@ -88,15 +94,18 @@ impl Publisher {
         let remove = table.files().iter().filter(|(_, file)| is_replaced(&file.partition_values));
         let remove = remove.map(|(path, _)| path.clone()).collect();
         let fed_by = |(_, topic, _): &&(SourcePartition, usize, i64)| *topic == gold.topic;
-        let step = |(partition, _, next): &(SourcePartition, usize, i64)| OffsetMove {
+        let own = target.positions.iter().filter(fed_by).map(|(partition, _, next)| (partition, *next));
+        let of_others = target.others.slots.iter().filter(|slot| slot.topic == gold.topic).map(|slot| &slot.partition);
+        // What is written is the state, and after a crash between the two that is ahead of the micro-batch.
+        let step = |(partition, next): (&SourcePartition, i64)| OffsetMove {
             partition: partition.clone(),
             from: table.offsets().get(partition),
-            next: *next,
+            next: state.get(partition).unwrap_or(next),
         };
         Ok(Commit {
             add: writer.finish()?,
             remove,
-            offsets: target.positions.iter().filter(fed_by).map(step).collect(),
+            offsets: own.chain(of_others.filter_map(|of| Some((of, state.get(of)?)))).map(step).collect(),
             micro_batch: target.micro_batch,
             at_ms: target.at_ms,
             horizon_ms: None,

@@ -41,8 +41,15 @@ impl Horizon {
         self.watermarks_ms[slot]
     }
 
-    /// Takes the watermarks `(gold product, slot, milliseconds)` of a micro-batch.
-    pub(super) fn observe(&mut self, watermarks: &[(usize, usize, i64)], progress: &Progress, now_ms: i64) {
+    /// Takes the watermarks `(gold product, slot, milliseconds)` of a micro-batch, and those `(gold product, milliseconds)` of other
+    /// instances' active partitions.
+    pub(super) fn observe(
+        &mut self,
+        watermarks: &[(usize, usize, i64)],
+        of_others: &[(usize, i64)],
+        progress: &Progress,
+        now_ms: i64,
+    ) {
         for (slot, lane) in progress.lanes.iter().enumerate() {
             let next = lane.next.load(Ordering::Relaxed);
             if next != self.seen[slot].0 {
@@ -58,7 +65,8 @@ impl Horizon {
                 let is_empty = progress.lanes[*slot].log_end() == Some(0);
                 !is_empty && !self.is_idle(*slot, progress, now_ms)
             });
-            if let Some(minimum) = active.map(|(.., watermark_ms)| *watermark_ms).min() {
+            let of_others = of_others.iter().filter(|(index, _)| *index == gold).map(|(_, watermark_ms)| *watermark_ms);
+            if let Some(minimum) = active.map(|(.., watermark_ms)| *watermark_ms).chain(of_others).min() {
                 self.ms[gold] = self.ms[gold].max(minimum);
             }
         }
@@ -85,8 +93,18 @@ mod tests {
         }
         let mut horizon = Horizon::new(vec![i64::MIN], &starts, Duration::from_secs(10), 0);
         let watermarks: Vec<_> = partitions.iter().enumerate().map(|(slot, (.., ms))| (0, slot, *ms)).collect();
-        horizon.observe(&watermarks, &progress, 60_000);
+        horizon.observe(&watermarks, &[], &progress, 60_000);
         assert_eq!(horizon.ms(), [expected], "{partitions:?}");
+    }
+
+    #[test]
+    fn a_partition_of_another_instance_holds_it_back_too() {
+        let progress = Progress::new(&[0], 1);
+        progress.lanes[0].next.store(5, Ordering::Relaxed);
+        progress.lanes[0].log_end.store(5, Ordering::Relaxed);
+        let mut horizon = Horizon::new(vec![i64::MIN], &[0], Duration::from_secs(10), 0);
+        horizon.observe(&[(0, 0, 100)], &[(0, 30)], &progress, 0);
+        assert_eq!(horizon.ms(), [30]);
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub(super) struct ModuleCounts {
     pub(super) skips: u64,
     /// Records that became dead letters.
     pub(super) dead_letters: u64,
-    /// Of these, records that the module rejected or failed on.
+    /// Of these, records whose payload is not what the module's input declares.
+    pub(super) undecoded: u64,
+    /// Of these, records that the module rejected or failed on; the rest broke a contract.
     pub(super) rejects: u64,
     /// Calls that failed.
     pub(super) traps: u64,
@@ -85,6 +87,7 @@ impl AddAssign for ModuleCounts {
         self.with_rows += other.with_rows;
         self.skips += other.skips;
         self.dead_letters += other.dead_letters;
+        self.undecoded += other.undecoded;
         self.rejects += other.rejects;
         self.traps += other.traps;
         self.nanoseconds += other.nanoseconds;

@@ -8,6 +8,7 @@ mod gold;
 mod horizon;
 mod lane;
 mod ledger;
+mod others;
 mod plan;
 mod progress;
 mod reader;
@@ -17,6 +18,7 @@ mod session;
 mod worker;
 
 pub use error::{Error, Remedy};
+pub use plan::read_modules;
 pub use run::{Options, Summary};
 
 use crate::clock::Clock;

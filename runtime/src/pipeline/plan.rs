@@ -6,13 +6,10 @@ use crate::config::{Config, Secret};
 use crate::product::Contract;
 use crate::sink::{Layout, TableSpec, system};
 use crate::transform::{self, Host, Limits, Module, ModuleFile};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::Schema;
 use lakeward_manifest::{Column, Granularity, Manifest, PartitionBy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The hidden columns that lead a silver row back to its record.
-pub(super) const ORIGIN_COLUMNS: [&str; 2] = ["_lakeward_partition", "_lakeward_offset"];
 
 /// The parts of a pipeline. Indices into its lists are what the workers pass around.
 #[derive(Debug)]
@@ -181,10 +178,9 @@ impl Plan {
         let contract = Contract::new(product, secret)
             .map_err(|source| Error::Contract { module: manifest.name.clone(), source: Box::new(source) })?;
         let mut fields: Vec<_> = contract.table_schema().fields().iter().cloned().collect();
-        fields.push(Arc::new(Field::new(ORIGIN_COLUMNS[0], DataType::Int32, false)));
-        fields.push(Arc::new(Field::new(ORIGIN_COLUMNS[1], DataType::Int64, false)));
+        fields.extend(system::origin_fields());
         let schema = Schema::new(fields);
-        let increasing: Vec<&str> = vec![ORIGIN_COLUMNS[1]];
+        let increasing: Vec<&str> = vec![system::ORIGIN_COLUMNS[2]];
         let table = self.add_table(
             &format!("silver/{path}"),
             &product.description,
@@ -293,7 +289,10 @@ impl Plan {
 }
 
 /// Reads the modules of a configuration; a path that is a crate's folder is built first.
-pub(super) fn read_modules(config: &Config, build: Build<'_>) -> Result<Vec<ModuleFile>, Error> {
+///
+/// # Errors
+/// When a crate does not build, or a file is no module or not the one that the configuration names.
+pub fn read_modules(config: &Config, build: Build<'_>) -> Result<Vec<ModuleFile>, Error> {
     let mut files = Vec::new();
     for (name, module) in &config.modules {
         let path = if module.path.is_dir() {

@@ -5,12 +5,14 @@ use super::ledger::{Counts, ModuleCounts};
 use super::plan::Plan;
 use super::progress::Progress;
 use super::session::Slot;
+use crate::checkpoint::SourcePartition;
+use crate::record::Stage;
 use crate::serve::status::{self, Commits, Partition, State, Status, Topic};
 use crate::serve::{Site, Time};
 use crate::sink::Table;
 use crate::sink::system::CommitRow;
 use lakeward_manifest::Layer;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -33,6 +35,10 @@ pub(super) struct Look<'a> {
     pub(super) now_ms: i64,
     pub(super) plan: &'a Plan,
     pub(super) slots: &'a [Slot],
+    /// Partitions of other instances.
+    pub(super) elsewhere: &'a [Slot],
+    /// Partitions that cannot be read on.
+    pub(super) stopped: &'a [(SourcePartition, String)],
     pub(super) progress: &'a Progress,
     pub(super) tables: &'a [Table],
     pub(super) horizon: &'a Horizon,
@@ -72,9 +78,12 @@ impl Report {
             let name = module.manifest().name.as_str();
             metrics.skips.with_label_values(&[name]).inc_by(counts.skips);
             metrics.traps.with_label_values(&[name]).inc_by(counts.traps);
-            metrics.dead_letters.with_label_values(&["transform", name]).inc_by(counts.rejects);
-            let others = counts.dead_letters - counts.rejects.min(counts.dead_letters);
-            metrics.dead_letters.with_label_values(&["decode or product", name]).inc_by(others);
+            let others = counts.dead_letters.saturating_sub(counts.rejects + counts.undecoded);
+            let stages =
+                [(Stage::Decode, counts.undecoded), (Stage::Transform, counts.rejects), (Stage::Product, others)];
+            for (stage, count) in stages {
+                metrics.dead_letters.with_label_values(&[stage.name(), name]).inc_by(count);
+            }
             metrics.transform_seconds.with_label_values(&[name]).inc_by(seconds(counts));
         }
         for (product, (rows, violations)) in plan.products.iter().zip(counts.rows.iter().zip(&counts.violations)) {
@@ -169,10 +178,13 @@ impl Report {
                 watermark: Time::from_watermark_ms(look.horizon.watermark_ms(index)),
                 idle: look.horizon.is_idle(index, look.progress, look.now_ms),
             };
-            match topics.iter_mut().find(|topic| *topic.topic == *slot.partition.topic) {
-                Some(topic) => topic.partitions.push(partition),
-                None => topics.push(Topic { topic: slot.partition.topic.to_string(), partitions: vec![partition] }),
-            }
+            topic_of(&mut topics, &slot.partition).partitions.push(partition);
+        }
+        for slot in look.elsewhere {
+            topic_of(&mut topics, &slot.partition).elsewhere.push(slot.partition.partition);
+        }
+        for (partition, why) in look.stopped {
+            topic_of(&mut topics, partition).stopped.insert(partition.partition, why.clone());
         }
         topics
     }
@@ -193,6 +205,16 @@ impl Report {
             look.plan.golds.iter().map(|gold| product(gold.plan.path(), Layer::Gold, &look.tables[gold.gold_table], 0));
         silver.chain(gold).collect()
     }
+}
+
+fn topic_of<'a>(topics: &'a mut Vec<Topic>, partition: &SourcePartition) -> &'a mut Topic {
+    let known = topics.iter().position(|topic| *topic.topic == *partition.topic);
+    let index = known.unwrap_or_else(|| {
+        let topic = partition.topic.to_string();
+        topics.push(Topic { topic, partitions: Vec::new(), elsewhere: Vec::new(), stopped: BTreeMap::new() });
+        topics.len() - 1
+    });
+    &mut topics[index]
 }
 
 fn summary(counts: &Counts) -> status::Counts {

@@ -4,21 +4,23 @@ use super::commit::chain;
 use super::committer::Committer;
 use super::gold::Publisher;
 use super::horizon::Horizon;
+use super::plan::Plan;
 use super::progress::Progress;
 use super::report::{Look, Report};
-use super::session::{self, Session, Source};
+use super::session::{self, Found, Session, Slot, Source, Stuck};
 use super::worker::{self, Command, Part};
 use super::{Error, Pipeline, Remedy, reader};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Sharing};
 use crate::serve::status::{Failure, State};
 use crate::serve::{Readiness, Time};
 use crate::sink::Warehouse;
+use crate::source::{Lease, Membership, TopicPartition};
 use crossbeam_channel::{Receiver, Sender};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -31,6 +33,9 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How often the status is brought up to date.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked what other instances committed.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 
 /// How often the topics are asked for new partitions.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(30);
@@ -68,7 +73,7 @@ pub struct Summary {
 enum End {
     /// It was told to, or it is current.
     Done,
-    /// A topic has more partitions than the session reads.
+    /// A topic has more partitions than the session reads, or the group has given this instance others.
     NewPartitions,
 }
 
@@ -77,12 +82,25 @@ impl Pipeline {
     ///
     /// # Errors
     /// When something is wrong that waiting or starting over does not mend.
-    pub async fn run(&self, options: Options, mut stop: watch::Receiver<bool>) -> Result<Summary, Error> {
+    pub async fn run(&self, options: Options, stop: watch::Receiver<bool>) -> Result<Summary, Error> {
+        let mut membership = None;
+        let ended = self.sessions(options, stop, &mut membership).await;
+        // Leaving the group takes a moment, in which the others are told.
+        tokio::task::block_in_place(|| drop(membership));
+        ended
+    }
+
+    async fn sessions(
+        &self,
+        options: Options,
+        mut stop: watch::Receiver<bool>,
+        membership: &mut Option<Arc<Membership>>,
+    ) -> Result<Summary, Error> {
         let started = clock::instant();
         let mut summary = Summary::default();
         let mut wait = Duration::from_millis(200);
         loop {
-            let result = self.session(options, &stop, &mut summary).await;
+            let result = self.session(options, &mut stop, &mut summary, membership).await;
             summary.seconds = started.elapsed().as_secs_f64();
             match result {
                 Ok(End::Done) => {
@@ -97,6 +115,10 @@ impl Pipeline {
                     match error.remedy() {
                         // A batch job over something that is not there has nothing to wait for.
                         _ if options.until_current && error.is_missing_input() => {
+                            self.state(State::Stopped(text));
+                            return Err(error);
+                        }
+                        Remedy::Restart if *stop.borrow() => {
                             self.state(State::Stopped(text));
                             return Err(error);
                         }
@@ -139,36 +161,102 @@ impl Pipeline {
     async fn session(
         &self,
         options: Options,
-        stop: &watch::Receiver<bool>,
+        stop: &mut watch::Receiver<bool>,
         summary: &mut Summary,
+        membership: &mut Option<Arc<Membership>>,
     ) -> Result<End, Error> {
         let options_of_lake = self.config.lake.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
         let lake = Warehouse::open(&self.config.lake.location, &options_of_lake.collect())?;
         lake.probe().await?;
-        let session = session::open(&self.config, &self.plan, &lake).await?;
+        let found = tokio::task::block_in_place(|| session::discover(&self.config, &self.plan))?;
+        if membership.is_none() && !options.until_current {
+            *membership = self.join()?;
+        }
+        let lease = match &*membership {
+            None => None,
+            Some(member) => {
+                let all = self.shared(&found);
+                tokio::select! {
+                    lease = member.lease(&all) => Some(lease),
+                    _ = stop.wait_for(|stop| *stop) => return Ok(End::Done),
+                }
+            }
+        };
+        let mut session = session::open(&self.config, &self.plan, &lake, found, lease.as_ref()).await?;
         self.site.publish(self.catalog(&lake), session.views.iter().map(Arc::clone));
         let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
-        let (mut committer, threads) = self.start(lake, session)?;
+        let mut stuck = Vec::new();
+        std::mem::swap(&mut stuck, &mut session.stuck);
+        for stuck in &stuck {
+            tracing::error!(error = %stuck.error, "a partition is not read; the others go on");
+            self.failed(&stuck.error.to_string());
+        }
+        let (mut committer, threads) = self.start(lake, session, &stuck)?;
         self.site.set_readiness(Readiness::Ready);
-        let ended = self.drive(&mut committer, &threads, options, stop, &targets).await;
+        let drive = Drive {
+            options,
+            stop: stop.clone(),
+            targets: &targets,
+            lease: lease.as_ref(),
+            membership: membership.as_deref(),
+            grace: self.config.shutdown.grace,
+            told_at: OnceLock::new(),
+            has_stuck: !stuck.is_empty(),
+        };
+        let ended = self.drive(&mut committer, &threads, &drive).await;
         let readers = threads.stop_readers();
         let ended = match (ended, readers) {
-            (Ok(end), Ok(())) => {
-                self.state(State::Draining);
-                committer.close().await?;
-                committer.publish_gold().await?;
-                Ok(end)
-            }
+            (Ok(end), Ok(())) => self.drain(&mut committer, &drive).await.map(|()| end),
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
         self.look(&mut committer);
         self.add_up(summary, &committer);
-        ended
+        match stuck.into_iter().next() {
+            // A batch job has not done its work while a partition could not be read.
+            Some(stuck) if options.until_current && ended.is_ok() => Err(stuck.error),
+            _ => ended,
+        }
+    }
+
+    /// Joins the consumer group, where there is one to join.
+    fn join(&self) -> Result<Option<Arc<Membership>>, Error> {
+        let topics: Vec<&str> = self.topics_of_kafka().collect();
+        let settings = session::settings(&self.config);
+        let Some(settings) = settings.filter(|_| self.config.kafka.membership == Sharing::Group && !topics.is_empty())
+        else {
+            return Ok(None);
+        };
+        let address = self.config.serve.address();
+        Ok(Some(Arc::new(Membership::join(&settings, &topics, &address, self.config.shutdown.grace)?)))
+    }
+
+    fn topics_of_kafka(&self) -> impl Iterator<Item = &str> {
+        let from_files = |name: &str| self.config.topics.get(name).is_some_and(|topic| topic.path.is_some());
+        self.plan.topics.iter().map(|topic| &*topic.name).filter(move |name| !from_files(name))
+    }
+
+    /// The partitions that instances share.
+    fn shared(&self, found: &Found) -> Vec<TopicPartition> {
+        let topics: Vec<&str> = self.topics_of_kafka().collect();
+        let all = found.slots.iter().map(|slot| (slot.partition.topic.to_string(), slot.partition.partition));
+        all.filter(|(topic, _)| topics.contains(&topic.as_str())).collect()
+    }
+
+    /// Commits what was read.
+    async fn drain(&self, committer: &mut Committer, drive: &Drive<'_>) -> Result<(), Error> {
+        self.state(State::Draining);
+        drive.told_at.get_or_init(clock::instant);
+        drive
+            .in_time(async {
+                committer.close().await?;
+                committer.publish_gold().await
+            })
+            .await
     }
 
     /// Starts workers and readers.
-    fn start(&self, lake: Warehouse, session: Session) -> Result<(Committer, Threads), Error> {
-        let Session { tables, slots, lanes, sources, views, horizons_ms, micro_batch } = session;
+    fn start(&self, lake: Warehouse, session: Session, stuck: &[Stuck]) -> Result<(Committer, Threads), Error> {
+        let Session { tables, slots, lanes, others, sources, views, horizons_ms, micro_batch, .. } = session;
         let starts: Vec<i64> = lanes.iter().map(|lane| lane.next).collect();
         let progress = Arc::new(Progress::new(&starts, self.workers));
         for (lane, slot) in progress.lanes.iter().zip(&slots) {
@@ -208,7 +296,10 @@ impl Pipeline {
             lake,
             clock: self.clock.clone(),
             tables,
+            leads: leads(&self.plan, slots.iter().chain(stuck.iter().map(|stuck| &stuck.slot)), &others.slots),
             slots,
+            others,
+            stopped: stuck.iter().map(|stuck| (stuck.slot.partition.clone(), stuck.error.to_string())).collect(),
             views,
             progress,
             workers: commands,
@@ -227,17 +318,11 @@ impl Pipeline {
     }
 
     /// Commits whenever it is due, until the end.
-    async fn drive(
-        &self,
-        committer: &mut Committer,
-        threads: &Threads,
-        options: Options,
-        stop: &watch::Receiver<bool>,
-        targets: &[i64],
-    ) -> Result<End, Error> {
+    async fn drive(&self, committer: &mut Committer, threads: &Threads, drive: &Drive<'_>) -> Result<End, Error> {
+        let (options, targets) = (drive.options, drive.targets);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut looked, mut asked): (Option<Instant>, Instant) = (None, clock::instant());
+        let (mut looked, mut asked, mut followed): (Option<Instant>, _, _) = (None, clock::instant(), clock::instant());
         loop {
             ticks.tick().await;
             if let Ok(result) = committer.parts.try_recv() {
@@ -255,8 +340,11 @@ impl Pipeline {
             }
             let position = |slot: usize| committer.progress.lanes[slot].next.load(Ordering::Relaxed);
             let is_current = || targets.iter().enumerate().all(|(slot, target)| position(slot) >= *target);
-            if *stop.borrow() || (options.until_current && is_current()) {
+            if *drive.stop.borrow() || (options.until_current && is_current()) {
                 return Ok(End::Done);
+            }
+            if drive.lease.is_some_and(|lease| !lease.is_current()) {
+                return Ok(End::NewPartitions);
             }
             let lag = if options.until_current {
                 targets.iter().enumerate().map(|(slot, target)| (target - position(slot)).max(0)).sum()
@@ -264,16 +352,21 @@ impl Pipeline {
                 committer.progress.lag()
             };
             if committer.is_due(lag) {
-                let offsets = committer.close().await?;
-                threads.tell_committed(&offsets);
+                let offsets = drive.in_time(committer.close()).await?;
+                drive.tell_committed(threads, committer, &offsets);
                 self.look(committer);
             }
             if committer.is_gold_due() {
-                committer.publish_gold().await?;
+                drive.in_time(committer.publish_gold()).await?;
+            }
+            if now.duration_since(followed) >= FOLLOW_EVERY {
+                followed = now;
+                drive.in_time(committer.follow()).await?;
             }
             if now.duration_since(asked) >= PARTITIONS_EVERY {
                 asked = now;
-                if self.has_new_partitions(committer.slots.len()).await {
+                let known = committer.slots.len() + committer.others.slots.len();
+                if drive.has_stuck || self.has_new_partitions(known).await {
                     return Ok(End::NewPartitions);
                 }
             }
@@ -300,6 +393,8 @@ impl Pipeline {
             now_ms: self.clock.now_ms(),
             plan: &self.plan,
             slots: &committer.slots,
+            elsewhere: &committer.others.slots,
+            stopped: &committer.stopped,
             progress: &committer.progress,
             tables: &committer.tables.tables,
             horizon: &committer.horizon,
@@ -318,6 +413,74 @@ impl Pipeline {
             *summary.rows.entry(product.path.clone()).or_default() += rows;
         }
     }
+}
+
+/// What a session is driven by.
+struct Drive<'a> {
+    options: Options,
+    stop: watch::Receiver<bool>,
+    /// By slot: where a batch job ends.
+    targets: &'a [i64],
+    lease: Option<&'a Lease>,
+    membership: Option<&'a Membership>,
+    grace: Duration,
+    /// When the session was told to end.
+    told_at: OnceLock<Instant>,
+    /// Whether there are partitions that cannot be read, which may be mended meanwhile.
+    has_stuck: bool,
+}
+
+impl Drive<'_> {
+    /// Does work that may take as long as it takes until the session is told to end, and from then on as long as the grace lasts: what is
+    /// not committed then is left to whoever reads on from the tables. A batch job that has come to its end is in no hurry.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::pin!(work);
+        tokio::select! {
+            result = &mut work => return result,
+            () = self.is_told() => {}
+        }
+        let told_at = *self.told_at.get_or_init(clock::instant);
+        let rest = self.grace.saturating_sub(told_at.elapsed());
+        tokio::time::timeout(rest, work).await.unwrap_or(Err(Error::Grace { grace: self.grace }))
+    }
+
+    async fn is_told(&self) {
+        let outdated = async {
+            match self.lease {
+                Some(lease) => lease.outdated().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = outdated => {}
+        }
+    }
+
+    /// A hint for dashboards. A member tells its group; without one, the reader does.
+    fn tell_committed(&self, threads: &Threads, committer: &Committer, offsets: &[(usize, i64)]) {
+        let Some(member) = self.membership else { return threads.tell_committed(offsets) };
+        let named = |(slot, next): &(usize, i64)| {
+            let partition = &committer.slots[*slot].partition;
+            ((partition.topic.to_string(), partition.partition), *next)
+        };
+        member.committed(&offsets.iter().map(named).collect::<Vec<_>>());
+    }
+}
+
+/// By topic: whether its first partition is ours.
+fn leads<'a>(plan: &Plan, own: impl Iterator<Item = &'a Slot>, others: &[Slot]) -> Vec<bool> {
+    let own: Vec<&Slot> = own.collect();
+    let others: Vec<&Slot> = others.iter().collect();
+    let first = |slots: &[&Slot], topic: usize| {
+        slots.iter().filter(|slot| slot.topic == topic).map(|slot| slot.partition.partition).min()
+    };
+    let is_ours = |topic: usize| match (first(&own, topic), first(&others, topic)) {
+        (Some(own), Some(other)) => own < other,
+        (own, _) => own.is_some(),
+    };
+    (0..plan.topics.len()).map(is_ours).collect()
 }
 
 /// The source threads of a session.

@@ -3,15 +3,13 @@
 use super::Error;
 use super::commit::Tables;
 use super::lane::Lane;
+use super::others::{Others, by_partition};
 use super::plan::{Gold, Plan, TableKind};
 use crate::aggregate::{PartitionState, View};
 use crate::checkpoint::SourcePartition;
 use crate::config::{Config, Start};
 use crate::sink::{Table, Warehouse};
-use crate::source::{Assigned, Files, Kafka, LogRange, Reader, Settings};
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int32Type;
-use arrow_array::{BooleanArray, RecordBatch};
+use crate::source::{Assigned, Files, Kafka, Lease, LogRange, Reader, Settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,54 +29,84 @@ pub(super) struct Slot {
     pub(super) log: LogRange,
 }
 
+/// A partition that cannot be read, and why.
+#[derive(Debug)]
+pub(super) struct Stuck {
+    pub(super) slot: Slot,
+    pub(super) error: Error,
+}
+
 /// Everything that is needed to start reading.
 pub(super) struct Session {
     pub(super) tables: Tables,
     pub(super) slots: Vec<Slot>,
+    /// Partitions that cannot be read from where the tables stand.
+    pub(super) stuck: Vec<Stuck>,
     pub(super) lanes: Vec<Lane>,
+    /// The partitions that belong to other instances.
+    pub(super) others: Others,
     pub(super) sources: Vec<Source>,
     pub(super) views: Vec<Arc<View>>,
     pub(super) horizons_ms: Vec<i64>,
     pub(super) micro_batch: i64,
 }
 
-/// Opens everything; an error's remedy says whether trying again may help.
-pub(super) async fn open(config: &Config, plan: &Plan, lake: &Warehouse) -> Result<Session, Error> {
+/// Opens everything; an error's remedy says whether trying again may help. Of what was `found`, the partitions that `lease` holds are
+/// read; all where there is none.
+pub(super) async fn open(
+    config: &Config,
+    plan: &Plan,
+    lake: &Warehouse,
+    mut found: Found,
+    lease: Option<&Lease>,
+) -> Result<Session, Error> {
     let opening = plan.tables.iter().map(|table| Table::open(lake, &config.pipeline, table.spec.clone()));
     // All are waited for, also when one fails: what is still reading a log must not be cut off by the end of the process.
     let opened = futures::future::join_all(opening).await;
     let mut tables = opened.into_iter().collect::<Result<Vec<Table>, _>>()?;
-    let mut found = tokio::task::block_in_place(|| discover(config, plan))?;
+    found.set_incarnations(&tables);
     let partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
+    let mut others = Others::new(plan, found.split(lease), config.gold.idle_after);
     for table in &mut tables {
         table.find_offsets(lake, &partitions).await?;
     }
+    let (stuck, floors) = found.take_stuck(|slot| floors(config, plan, &tables, slot));
     let mut lanes = Vec::with_capacity(found.slots.len());
-    for (index, slot) in found.slots.iter().enumerate() {
-        let floors = floors(config, plan, &tables, slot)?;
+    for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
         lanes.push(Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, Vec::new()));
     }
     let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
     let mut horizons_ms = Vec::new();
     for (index, gold) in plan.golds.iter().enumerate() {
-        restore(index, gold, &tables[gold.state_table], &mut lanes, &views[index]).await?;
+        restore(index, gold, &tables[gold.state_table], &mut lanes, &mut others, &views[index]).await?;
         let horizon_ms = tables[gold.state_table].horizon_ms();
         views[index].set_horizon_ms(horizon_ms);
         horizons_ms.push(horizon_ms);
     }
     let sources = found.assign(&lanes)?;
     let micro_batch = tables.iter().map(Table::micro_batch).max().unwrap_or(0);
-    Ok(Session { tables: Tables { tables }, slots: found.slots, lanes, sources, views, horizons_ms, micro_batch })
+    Ok(Session {
+        tables: Tables { tables },
+        slots: found.slots,
+        stuck,
+        lanes,
+        others,
+        sources,
+        views,
+        horizons_ms,
+        micro_batch,
+    })
 }
 
 /// The topics' partitions, and the clients that will read them.
-struct Found {
-    slots: Vec<Slot>,
+pub(super) struct Found {
+    pub(super) slots: Vec<Slot>,
     kafka: Option<Kafka>,
     files: Vec<(usize, Files)>,
 }
 
-fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
+/// Asks the brokers, and looks for the files.
+pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
     let mut found = Found { slots: Vec::new(), kafka: None, files: Vec::new() };
     for (index, topic) in plan.topics.iter().enumerate() {
         let settings = config.topics.get(&*topic.name);
@@ -108,13 +136,66 @@ fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
 
 /// A client for the configured brokers.
 pub(super) fn connect(config: &Config, topic: &str) -> Result<Kafka, Error> {
+    let settings = settings(config).ok_or_else(|| Error::NoBrokers { topic: topic.to_owned() })?;
+    Ok(Kafka::new(&settings)?)
+}
+
+/// How a client is set up; `None` without brokers.
+pub(super) fn settings(config: &Config) -> Option<Settings> {
     let kafka = &config.kafka;
-    let brokers = kafka.brokers.clone().ok_or_else(|| Error::NoBrokers { topic: topic.to_owned() })?;
     let properties = kafka.properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    Ok(Kafka::new(&Settings { brokers, group: kafka.group.clone(), properties })?)
+    Some(Settings { brokers: kafka.brokers.clone()?, group: kafka.group.clone(), properties })
 }
 
 impl Found {
+    /// Takes the newest incarnation that the configuration or a table names: `lakeward offsets move --new-incarnation` raises it in the
+    /// tables.
+    fn set_incarnations(&mut self, tables: &[Table]) {
+        for slot in &mut self.slots {
+            let stored = tables.iter().flat_map(|table| table.offsets().iter()).map(|(partition, _)| partition);
+            let of_topic = stored.filter(|partition| partition.topic == slot.partition.topic);
+            let newest = of_topic.map(|partition| partition.incarnation).max().unwrap_or(0);
+            slot.partition.incarnation = slot.partition.incarnation.max(newest);
+        }
+    }
+
+    /// Takes out the partitions that the lease does not hold. Files have one reader, which holds them without a lease.
+    fn split(&mut self, lease: Option<&Lease>) -> Vec<Slot> {
+        let Some(lease) = lease else { return Vec::new() };
+        let mut files: Vec<SourcePartition> =
+            self.files.iter().map(|(slot, _)| self.slots[*slot].partition.clone()).collect();
+        let is_own = |slot: &Slot| {
+            files.contains(&slot.partition) || lease.holds(&slot.partition.topic, slot.partition.partition)
+        };
+        let (own, others): (Vec<Slot>, Vec<Slot>) = self.slots.drain(..).partition(is_own);
+        self.slots = own;
+        for (slot, _) in &mut self.files {
+            let of = files.remove(0);
+            *slot = self.slots.iter().position(|slot| slot.partition == of).unwrap_or(0);
+        }
+        others
+    }
+
+    /// Takes out the partitions that cannot be read on; of the others, what `floors` says.
+    fn take_stuck(&mut self, floors: impl Fn(&Slot) -> Result<Vec<i64>, Error>) -> (Vec<Stuck>, Vec<Vec<i64>>) {
+        let (mut stuck, mut found, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, slot) in self.slots.drain(..).enumerate() {
+            match floors(&slot) {
+                Ok(floors) => {
+                    self.files.iter_mut().filter(|(of, _)| *of == index).for_each(|(of, _)| *of = slots.len());
+                    found.push(floors);
+                    slots.push(slot);
+                }
+                Err(error) => {
+                    self.files.retain(|(of, _)| *of != index);
+                    stuck.push(Stuck { slot, error });
+                }
+            }
+        }
+        self.slots = slots;
+        (stuck, found)
+    }
+
     /// Gives each client its partitions at the lanes' offsets.
     fn assign(&mut self, lanes: &[Lane]) -> Result<Vec<Source>, Error> {
         let assigned = |lane: &Lane| Assigned {
@@ -133,8 +214,10 @@ impl Found {
         if let Some(mut kafka) = self.kafka.take() {
             let slots: Vec<usize> = (0..self.slots.len()).filter(|slot| !of_files.contains(slot)).collect();
             let assigned: Vec<Assigned> = slots.iter().map(|slot| assigned(&lanes[*slot])).collect();
-            kafka.assign(&assigned)?;
-            sources.push(Source { reader: Box::new(kafka), assigned, slots });
+            if !assigned.is_empty() {
+                kafka.assign(&assigned)?;
+                sources.push(Source { reader: Box::new(kafka), assigned, slots });
+            }
         }
         Ok(sources)
     }
@@ -179,54 +262,43 @@ fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot) -> Result
     Ok((0..tables.len()).map(floor).collect())
 }
 
-/// Reads a state table into the lanes of its topic, and shows it. Partitions that the topic no longer has keep their share in the
-/// lane of the topic's first partition's worker: what was counted stays counted.
-async fn restore(index: usize, gold: &Gold, table: &Table, lanes: &mut [Lane], view: &View) -> Result<(), Error> {
+/// Reads a state table into the lanes of its topic, and shows it. What is in no lane is of others, or of partitions that the topic no
+/// longer has: what was counted stays counted.
+async fn restore(
+    index: usize,
+    gold: &Gold,
+    table: &Table,
+    lanes: &mut [Lane],
+    others: &mut Others,
+    view: &View,
+) -> Result<(), Error> {
     let error = |source| Error::State { product: gold.plan.path().to_owned(), source: Box::new(source) };
-    let mut states: BTreeMap<i32, PartitionState> = lanes
-        .iter()
-        .filter(|lane| lane.topic == gold.topic)
-        .map(|lane| lane.partition.partition)
-        .map(|partition| (partition, PartitionState::new(Arc::clone(&gold.plan), partition)))
-        .collect();
+    let new = |partition: i32| PartitionState::new(Arc::clone(&gold.plan), partition);
+    let of_topic = |lane: &&Lane| lane.topic == gold.topic;
+    let mut states: BTreeMap<i32, PartitionState> =
+        lanes.iter().filter(of_topic).map(|lane| lane.partition.partition).map(|of| (of, new(of))).collect();
     for file in table.files().keys() {
         for rows in table.read_rows(file).await? {
             for (partition, rows) in by_partition(&rows) {
-                let state =
-                    states.entry(partition).or_insert_with(|| PartitionState::new(Arc::clone(&gold.plan), partition));
-                state.restore(&rows).map_err(error)?;
+                states.entry(partition).or_insert_with(|| new(partition)).restore(&rows).map_err(error)?;
             }
         }
     }
+    others.note(index, table.files().keys());
     let mut all = Vec::with_capacity(states.len());
     for (partition, mut state) in states {
-        let own = |lane: &&mut Lane| lane.topic == gold.topic && lane.partition.partition == partition;
-        let next = |lane: &Lane| table.offsets().get(&lane.partition).unwrap_or(lane.next);
-        let position = lanes.iter_mut().position(|lane| own(&lane));
-        let offset = position.map_or(0, |lane| next(&lanes[lane]));
-        let changes = state.take_all(offset);
+        let is_own = |lane: &Lane| lane.topic == gold.topic && lane.partition.partition == partition;
+        let lane = lanes.iter_mut().find(|lane| is_own(lane));
+        let source = lane.as_ref().map(|lane| &lane.partition).or_else(|| others.partition(gold.topic, partition));
+        let stored = source.and_then(|source| table.offsets().get(source));
+        let offset = stored.or(lane.as_ref().map(|lane| lane.next)).unwrap_or(0);
+        all.push(state.take_all(offset));
         view.apply_live(&state.take_live(offset));
-        all.push(changes);
-        let home = position.or_else(|| lanes.iter().position(|lane| lane.topic == gold.topic));
-        if let Some(home) = home {
-            lanes[home].states.push((index, state));
+        match lane {
+            Some(lane) => lane.states.push((index, state)),
+            None => others.adopt(index, partition, state),
         }
     }
     view.apply_committed(table.micro_batch(), &all);
     Ok(())
-}
-
-/// Splits rows of a state table by the Kafka partition that they belong to.
-fn by_partition(rows: &RecordBatch) -> Vec<(i32, RecordBatch)> {
-    let Some(column) = rows.column_by_name("partition") else { return Vec::new() };
-    let Some(partitions) = column.as_primitive_opt::<Int32Type>() else { return Vec::new() };
-    let mut ids: Vec<i32> = partitions.values().to_vec();
-    ids.sort_unstable();
-    ids.dedup();
-    let of = |id: i32| {
-        let mask: BooleanArray = partitions.values().iter().map(|partition| Some(*partition == id)).collect();
-        let rows = arrow_select::filter::filter_record_batch(rows, &mask).expect("the mask is as long as the rows");
-        (id, rows)
-    };
-    ids.into_iter().map(of).collect()
 }

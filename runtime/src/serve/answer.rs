@@ -14,6 +14,8 @@ struct AsOfBody<'a> {
     view: &'static str,
     micro_batch: Option<i64>,
     offsets: &'a BTreeMap<i32, i64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    elsewhere: BTreeMap<i32, Time>,
     watermark: Option<Time>,
     table_version: Option<i64>,
     table_micro_batch: Option<i64>,
@@ -30,6 +32,7 @@ pub(super) fn as_of_json(as_of: &AsOf, committed: bool) -> String {
         view: if committed { "committed" } else { "live" },
         micro_batch: micro_batch(as_of),
         offsets: &as_of.offsets,
+        elsewhere: as_of.elsewhere.iter().map(|(partition, ms)| (*partition, Time(*ms))).collect(),
         watermark: Time::from_watermark_ms(as_of.watermark_ms),
         table_version: as_of.table_version,
         table_micro_batch: as_of.table_micro_batch,

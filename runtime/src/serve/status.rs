@@ -107,8 +107,12 @@ pub struct Failure {
 pub struct Topic {
     /// The topic.
     pub topic: String,
-    /// Its partitions that this process owns.
+    /// Its partitions that this instance reads.
     pub partitions: Vec<Partition>,
+    /// Its partitions that other instances read.
+    pub elsewhere: Vec<i32>,
+    /// Its partitions that cannot be read on, and why.
+    pub stopped: BTreeMap<i32, String>,
 }
 
 /// How far a partition has been read.

@@ -300,6 +300,8 @@ async fn the_status_is_told_in_the_words_of_the_design() {
                 watermark: Time::from_watermark_ms(TEN_MS),
                 idle: false,
             }],
+            elsewhere: vec![3],
+            stopped: [(2, "its log was cut".to_owned())].into(),
         }];
         let last = Counts { records: 4, rows: 3, skips: 0, dead_letters: 1, late: 0 };
         let committed_at = Some(Time(TEN_MS + 250));

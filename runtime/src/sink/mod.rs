@@ -3,7 +3,9 @@
 mod error;
 mod log;
 mod partition;
+mod ranges;
 mod schema;
+mod snapshot;
 mod stats;
 pub mod system;
 mod table;
@@ -13,6 +15,7 @@ mod writer;
 pub use error::Error;
 pub use log::{Commit, OffsetMove};
 pub use partition::{date_text, first_of};
+pub use snapshot::{Part, Rows, Snapshot};
 pub use table::{FileEntry, Table, TableSpec};
 pub use warehouse::Warehouse;
 pub use writer::{DataFile, FileWriter, Layout};

@@ -4,7 +4,7 @@ use crate::columns::UTC;
 use crate::record::{Record, Stage};
 use arrow_array::builder::{BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
 
 /// The path of the dead-letter table.
@@ -17,11 +17,29 @@ fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))
 }
 
+/// The hidden columns that lead a silver row back to its record: the topic's incarnation, its partition and the offset. The topic is the
+/// product's only one.
+pub const ORIGIN_COLUMNS: [&str; 3] = ["_lakeward_incarnation", "_lakeward_partition", "_lakeward_offset"];
+
+/// The fields of [`ORIGIN_COLUMNS`].
+#[must_use]
+pub fn origin_fields() -> [FieldRef; 3] {
+    let types = [DataType::Int32, DataType::Int32, DataType::Int64];
+    std::array::from_fn(|index| Arc::new(Field::new(ORIGIN_COLUMNS[index], types[index].clone(), false)))
+}
+
+/// An incarnation as tables hold it: Delta Lake has no unsigned integers.
+#[must_use]
+pub fn incarnation_column(incarnation: u32) -> i32 {
+    incarnation.cast_signed()
+}
+
 /// The columns of the dead-letter table.
 #[must_use]
 pub fn dead_letters_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("topic", DataType::Utf8, false),
+        Field::new("incarnation", DataType::Int32, false),
         Field::new("partition", DataType::Int32, false),
         Field::new("offset", DataType::Int64, false),
         Field::new("timestamp", timestamp(), true),
@@ -42,6 +60,8 @@ pub fn dead_letters_schema() -> SchemaRef {
 pub struct Letter<'a> {
     /// The topic.
     pub topic: &'a str,
+    /// How often the topic was recreated under its name.
+    pub incarnation: u32,
     /// The partition.
     pub partition: i32,
     /// The record as read.
@@ -62,6 +82,7 @@ pub struct Letter<'a> {
 #[derive(Debug, Default)]
 pub struct Letters {
     topic: StringBuilder,
+    incarnation: Int32Builder,
     partition: Int32Builder,
     offset: Int64Builder,
     timestamp: TimestampMicrosecondBuilder,
@@ -81,6 +102,7 @@ impl Letters {
     pub fn push(&mut self, letter: &Letter<'_>) {
         let record = &letter.record;
         self.topic.append_value(letter.topic);
+        self.incarnation.append_value(incarnation_column(letter.incarnation));
         self.partition.append_value(letter.partition);
         self.offset.append_value(record.offset);
         self.timestamp.append_option((record.timestamp_ms >= 0).then(|| record.timestamp_ms.saturating_mul(1000)));
@@ -109,6 +131,7 @@ impl Letters {
         let rows = self.rows;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.topic.finish()),
+            Arc::new(self.incarnation.finish()),
             Arc::new(self.partition.finish()),
             Arc::new(self.offset.finish()),
             Arc::new(self.timestamp.finish().with_timezone(UTC)),
@@ -132,6 +155,7 @@ impl Letters {
 pub fn commits_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("micro_batch", DataType::Int64, false),
+        Field::new("kind", DataType::Utf8, false),
         Field::new("committed_at", timestamp(), false),
         Field::new("records", DataType::Int64, false),
         Field::new("with_rows", DataType::Int64, false),
@@ -146,11 +170,34 @@ pub fn commits_schema() -> SchemaRef {
     ]))
 }
 
-/// One row of the commits table.
+/// Why offsets moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CommitKind {
+    /// Records were read and became what the counts say.
+    #[default]
+    MicroBatch,
+    /// Somebody moved them on purpose: what lies between was not read, and the counts are 0.
+    Moved,
+}
+
+impl CommitKind {
+    /// The kind in the column `kind`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MicroBatch => "micro_batch",
+            Self::Moved => "moved",
+        }
+    }
+}
+
+/// One row of the commits table: a micro-batch, or a move of offsets.
 #[derive(Debug, Clone, Default)]
 pub struct CommitRow {
     /// The micro-batch.
     pub micro_batch: i64,
+    /// Why offsets moved.
+    pub kind: CommitKind,
     /// When it was committed, in milliseconds since 1970-01-01T00:00:00Z.
     pub committed_at_ms: i64,
     /// Records given to modules; one that two modules read counts twice.
@@ -167,7 +214,7 @@ pub struct CommitRow {
     pub late: i64,
     /// `{"orders#0/3": [from, next]}`.
     pub offsets: String,
-    /// `{"silver/retail/sales": version}`.
+    /// `{"silver/retail/sales": version}`; of a move only the tables that were moved.
     pub tables: String,
     /// `{"retail": "sha-256"}`.
     pub modules: String,
@@ -184,6 +231,7 @@ impl CommitRow {
         let at = TimestampMicrosecondArray::from(vec![self.committed_at_ms.saturating_mul(1000)]).with_timezone(UTC);
         vec![
             long(self.micro_batch),
+            text(self.kind.name()),
             Arc::new(at),
             long(self.records),
             long(self.with_rows),

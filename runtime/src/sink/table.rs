@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 /// How many of the newest commits are searched for offsets before the whole log is asked: each of our commits names every partition.
-const RECENT_COMMITS: u64 = 20;
+pub(super) const RECENT_COMMITS: u64 = 20;
 
 /// The newest protocol that we write: append-only tables and column invariants, neither of which our tables use.
 const WRITER_VERSION: i32 = 2;
@@ -70,7 +70,45 @@ impl Table {
     pub async fn open(lake: &Warehouse, pipeline: &str, spec: TableSpec) -> Result<Self, Error> {
         let log_error = |source| Error::Log { table: spec.path.clone(), source: Box::new(source) };
         let mut delta = DeltaTable::new(lake.log_store(&spec.path));
-        let mut table = Self {
+        let mut table = Self::new(lake, pipeline, spec.clone());
+        if !table.exists().await? {
+            table.create().await?;
+        }
+        delta.load().await.map_err(log_error)?;
+        table.adopt(&delta)?;
+        table.recent_offsets().await?;
+        table.checkpointed = table.last_checkpoint().await;
+        Ok(table)
+    }
+
+    /// Opens a table that is there, whatever its rows are, for commits that move its offsets; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the store fails or the table is not one that we write.
+    pub async fn find(lake: &Warehouse, pipeline: &str, path: &str) -> Result<Option<Self>, Error> {
+        let spec = TableSpec {
+            path: path.to_owned(),
+            description: String::new(),
+            schema: SchemaRef::new(arrow_schema::Schema::empty()),
+            partition_columns: Vec::new(),
+            track_files: false,
+        };
+        let mut table = Self::new(lake, pipeline, spec);
+        if !table.exists().await? {
+            return Ok(None);
+        }
+        let mut delta = DeltaTable::new(lake.log_store(path));
+        let log_error = |source| Error::Log { table: path.to_owned(), source: Box::new(source) };
+        delta.load().await.map_err(log_error)?;
+        let state = delta.snapshot().map_err(log_error)?;
+        table.check_protocol(state.protocol().min_writer_version())?;
+        table.version = state.version();
+        table.recent_offsets().await?;
+        Ok(Some(table))
+    }
+
+    fn new(lake: &Warehouse, pipeline: &str, spec: TableSpec) -> Self {
+        Self {
             store: lake.table_store(&spec.path),
             pipeline: pipeline.to_owned(),
             version: 0,
@@ -80,16 +118,8 @@ impl Table {
             horizon_ms: i64::MIN,
             checkpointed: 0,
             url: lake.table_url(&spec.path),
-            spec: spec.clone(),
-        };
-        if !table.exists().await? {
-            table.create().await?;
+            spec,
         }
-        delta.load().await.map_err(log_error)?;
-        table.adopt(&delta)?;
-        table.recent_offsets().await?;
-        table.checkpointed = table.last_checkpoint().await;
-        Ok(table)
     }
 
     /// The table's path below the lake's location.
@@ -217,15 +247,19 @@ impl Table {
         }
     }
 
+    fn check_protocol(&self, version: i32) -> Result<(), Error> {
+        if version > WRITER_VERSION {
+            return Err(Error::Unsupported { table: self.spec.path.clone(), version });
+        }
+        Ok(())
+    }
+
     /// Takes version, files and the checks of protocol and schema from a loaded table.
     fn adopt(&mut self, delta: &DeltaTable) -> Result<(), Error> {
         let state = delta
             .snapshot()
             .map_err(|source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) })?;
-        let protocol = state.protocol();
-        if protocol.min_writer_version() > WRITER_VERSION {
-            return Err(Error::Unsupported { table: self.spec.path.clone(), version: protocol.min_writer_version() });
-        }
+        self.check_protocol(state.protocol().min_writer_version())?;
         let metadata = serde_json::to_value(state.metadata()).unwrap_or_default();
         let found: Value =
             metadata["schemaString"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();

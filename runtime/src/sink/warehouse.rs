@@ -37,11 +37,22 @@ impl Warehouse {
     /// # Errors
     /// When the location is not one of these, or a local folder cannot be made.
     pub fn open(location: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
+        let warehouse = Self::at(location, options)?;
+        if let Some(folder) = &warehouse.local {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| Error::Folder { folder: folder.display().to_string(), source })?;
+        }
+        Ok(warehouse)
+    }
+
+    /// The same without making anything: for those who only read.
+    ///
+    /// # Errors
+    /// When the location is not one of those that [`Self::open`] takes.
+    pub fn at(location: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
         let url = parse(location)?;
         if url.scheme() == "file" {
             let folder = url.to_file_path().map_err(|()| Error::Location { location: location.to_owned() })?;
-            std::fs::create_dir_all(&folder)
-                .map_err(|source| Error::Folder { folder: folder.display().to_string(), source })?;
             let prefix = Path::from_absolute_path(&folder).map_err(|e| Error::Store(e.into()))?;
             let root = Arc::new(object_store::local::LocalFileSystem::new());
             return Ok(Self { root, url, prefix, local: Some(folder) });

@@ -13,8 +13,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// How many table partitions may be open at once; above it the largest file is closed. More would cost memory (each column
-/// of an open file holds a page), fewer would cut a product partitioned by day into more files while it catches up.
+/// How many table partitions may be open at once; above it the one that has waited longest for rows is closed. More would cost memory
+/// (each column of an open file holds a page), fewer would cut a product partitioned by day into more files while it catches up.
 const MAX_OPEN: usize = 64;
 
 /// Rows of a row group: the Parquet default; a micro-batch is no larger.
@@ -100,19 +100,23 @@ pub struct FileWriter {
     layout: Arc<Layout>,
     open: BTreeMap<Vec<Option<String>>, OpenFile>,
     done: Vec<DataFile>,
+    /// Counts the writes.
+    writes: u64,
 }
 
 #[derive(Debug)]
 struct OpenFile {
     writer: ArrowWriter<Vec<u8>>,
     rows: u64,
+    /// The last write that gave it rows.
+    touched: u64,
 }
 
 impl FileWriter {
     /// A writer without rows.
     #[must_use]
     pub fn new(layout: Arc<Layout>) -> Self {
-        Self { layout, open: BTreeMap::new(), done: Vec::new() }
+        Self { layout, open: BTreeMap::new(), done: Vec::new(), writes: 0 }
     }
 
     /// Adds rows; `columns` are those of the layout's row schema, in order.
@@ -133,16 +137,18 @@ impl FileWriter {
     fn write_part(&mut self, values: Vec<Option<String>>, batch: &RecordBatch) -> Result<(), Error> {
         if !self.open.contains_key(&values) {
             if self.open.len() >= MAX_OPEN {
-                self.close_largest()?;
+                self.close_stalest()?;
             }
             let layout = &self.layout;
             let (schema, properties) = (Arc::clone(&layout.file_schema), layout.properties.clone());
             let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))
                 .map_err(|source| encode_error(&layout.table, source))?;
-            self.open.insert(values.clone(), OpenFile { writer, rows: 0 });
+            self.open.insert(values.clone(), OpenFile { writer, rows: 0, touched: 0 });
         }
         let file = self.open.get_mut(&values).expect("it was inserted just above");
         file.rows += batch.num_rows() as u64;
+        self.writes += 1;
+        file.touched = self.writes;
         file.writer.write(batch).map_err(|source| encode_error(&self.layout.table, source))
     }
 
@@ -165,9 +171,10 @@ impl FileWriter {
         Ok(std::mem::take(&mut self.done))
     }
 
-    fn close_largest(&mut self) -> Result<(), Error> {
-        let largest = self.open.iter().max_by_key(|(_, file)| file.writer.in_progress_size());
-        let Some(values) = largest.map(|(values, _)| values.clone()) else { return Ok(()) };
+    /// Rows mostly come in the order of time, so that a file that has waited long has got all of its rows.
+    fn close_stalest(&mut self) -> Result<(), Error> {
+        let stalest = self.open.iter().min_by_key(|(_, file)| file.touched);
+        let Some(values) = stalest.map(|(values, _)| values.clone()) else { return Ok(()) };
         match self.open.remove(&values) {
             Some(file) => self.close(values, file),
             None => Ok(()),

@@ -35,6 +35,16 @@ pub enum Error {
         /// What librdkafka says.
         reason: String,
     },
+    /// The log no longer holds the offset that is to be read.
+    #[error("partition {partition} of topic {topic} no longer holds offset {offset}")]
+    OutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+    },
     /// A file cannot be read.
     #[error("event file {file} cannot be read")]
     File {
@@ -65,7 +75,11 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NoTopic { .. } | Self::NoFiles { .. } => true,
-            Self::Configuration(_) | Self::Partition { .. } | Self::File { .. } | Self::Pattern { .. } => false,
+            Self::Configuration(_)
+            | Self::Partition { .. }
+            | Self::OutOfRange { .. }
+            | Self::File { .. }
+            | Self::Pattern { .. } => false,
         }
     }
 }

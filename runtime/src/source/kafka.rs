@@ -1,5 +1,6 @@
 //! A Kafka client that reads assigned partitions from the offsets that the tables hold.
 
+use super::membership::is_about_membership;
 use super::queue::Queue;
 use super::{Assigned, Chunker, Error, LogRange, Reader};
 use crate::record::Record;
@@ -23,7 +24,7 @@ const WAIT_MS: i32 = 5;
 pub struct Settings {
     /// Bootstrap brokers, `host:port`, by comma.
     pub brokers: String,
-    /// The consumer group under which progress is shown; it assigns nothing.
+    /// The consumer group: its members share partitions, and under it progress is shown.
     pub group: String,
     /// Properties of librdkafka that go over our defaults.
     pub properties: BTreeMap<String, String>,
@@ -60,7 +61,7 @@ impl Kafka {
         for (key, value) in defaults() {
             config.set(key, value);
         }
-        for (key, value) in &settings.properties {
+        for (key, value) in settings.properties.iter().filter(|(key, _)| !is_about_membership(key)) {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &settings.brokers).set("group.id", &settings.group);
@@ -92,6 +93,20 @@ impl Kafka {
         let (start, end) =
             self.consumer.fetch_watermarks(topic, partition, ANSWER).map_err(|e| self.unreachable(&e))?;
         Ok(LogRange { start, end })
+    }
+
+    /// The offset of the first record of a partition that is not older than `ms` since 1970-01-01T00:00:00Z; `None` if all are.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub fn offset_at(&self, topic: &str, partition: i32, ms: i64) -> Result<Option<i64>, Error> {
+        let mut times = TopicPartitionList::new();
+        let found = times
+            .add_partition_offset(topic, partition, Offset::Offset(ms))
+            .and_then(|()| self.consumer.offsets_for_times(times, ANSWER))
+            .map_err(|e| self.unreachable(&e))?;
+        let offset = found.find_partition(topic, partition).map(|found| found.offset());
+        Ok(if let Some(Offset::Offset(offset)) = offset { Some(offset) } else { None })
     }
 
     /// Starts reading the partitions at their offsets. Offsets are given with the assignment: a seek after it may come too late.
@@ -185,6 +200,9 @@ impl Reader for Kafka {
         let Some((slot, error)) = failure else { return Ok(()) };
         let assigned = &slots[slot].1;
         let (topic, partition, offset) = (assigned.topic.to_string(), assigned.partition, chunker.next(slot));
+        if is_out_of_range(error) {
+            return Err(Error::OutOfRange { topic, partition, offset });
+        }
         let code = rdkafka::types::RDKafkaErrorCode::from(error);
         if is_lasting(error) {
             return Err(Error::Partition { topic, partition, offset, reason: code.to_string() });
@@ -214,13 +232,18 @@ impl Reader for Kafka {
     }
 }
 
+fn is_out_of_range(error: RDKafkaRespErr) -> bool {
+    matches!(
+        error,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
+    )
+}
+
 /// Whether reading on would only repeat the error: librdkafka retries everything else by itself.
 fn is_lasting(error: RDKafkaRespErr) -> bool {
     matches!(
         error,
-        RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
             | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
             | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
             | RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL

@@ -4,12 +4,15 @@ mod chunker;
 mod error;
 mod files;
 mod kafka;
+mod membership;
+mod peers;
 mod queue;
 
 pub use chunker::Chunker;
 pub use error::Error;
 pub use files::Files;
 pub use kafka::{Kafka, Settings};
+pub use membership::{Lease, Membership, TopicPartition};
 
 use std::sync::Arc;
 

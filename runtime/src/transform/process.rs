@@ -231,7 +231,7 @@ impl Module {
         if origins.len() != output.rows.rows as usize {
             return Err(format!("{} origins for {} rows", origins.len(), output.rows.rows));
         }
-        if origins.windows(2).any(|pair| pair[0] > pair[1]) {
+        if raise::falls(&origins) {
             return Err("the origins run backwards".to_owned());
         }
         if origins.last().is_some_and(|last| *last as usize >= rows) {

@@ -154,7 +154,7 @@ impl Reader {
         if offsets.first() != Some(&0) {
             return Err("the offsets do not start at zero".to_owned());
         }
-        if offsets.windows(2).any(|pair| pair[0] > pair[1]) {
+        if falls(&offsets) {
             return Err("the offsets run backwards".to_owned());
         }
         Ok(OffsetBuffer::new(offsets))
@@ -163,6 +163,11 @@ impl Reader {
     fn buffer(&mut self, missing: &str) -> Result<Vec<u8>, String> {
         self.buffers.next().ok_or_else(|| missing.to_owned())
     }
+}
+
+/// Whether a value is smaller than the one before it. All are looked at without a branch: that is faster than to stop at the first.
+pub(super) fn falls<T: Ord>(values: &[T]) -> bool {
+    values.iter().zip(values.iter().skip(1)).fold(false, |falls, (left, right)| falls | (left > right))
 }
 
 fn last(offsets: &OffsetBuffer<i32>) -> usize {
@@ -196,7 +201,8 @@ fn check_text(offsets: &OffsetBuffer<i32>, bytes: &[u8]) -> Result<(), String> {
 fn check_decimal(array: &PrimitiveArray<Decimal128Type>, precision: u8) -> Result<(), String> {
     let limit = 10_i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX);
     let fits = |value: &i128| *value < limit && *value > -limit;
-    if array.values().iter().all(fits) {
+    // Without a branch, as in `falls`.
+    if array.values().iter().fold(true, |all, value| all & fits(value)) {
         return Ok(());
     }
     // A null's value is undefined and may be anything.

@@ -30,6 +30,8 @@ pub(crate) fn expand(attribute: &TokenStream, item: TokenStream) -> Result<Token
     let products = quote_spanned!(answer.span()=> ::lakeward_sdk::glue::products(#ident, names));
     let run = quote_spanned!(event.span()=> ::lakeward_sdk::glue::run(#ident, events));
     Ok(quote! {
+        // In a module the function has one caller, the loop over a chunk: in place, its event and its row need not go through memory.
+        #[cfg_attr(target_family = "wasm", inline(always))]
         #item
 
         #[doc = #doc]

@@ -4,8 +4,12 @@ use super::{Cursor, Head, Malformed, OwnedColumns, ReadColumn, ReadItem, Validit
 use lakeward_manifest::DataType;
 use std::borrow::Cow;
 
-/// Room that is reserved for a value whose length is not known yet.
-const TYPICAL_LENGTH: usize = 16;
+/// Room that is reserved for a value whose length is not known yet. In a module, room that is never written costs nothing, while a
+/// buffer that grows is copied.
+const TYPICAL_LENGTH: usize = 32;
+
+/// Values up to this length are copied in place: WebAssembly's own copy is a call of the host, which costs more than they do.
+const SHORT: usize = 64;
 
 /// Offsets and bytes, as they lie in the host's buffers.
 #[derive(Debug, Clone, Copy)]
@@ -56,9 +60,9 @@ impl BytesBuilder {
         Self { offsets, bytes: Vec::with_capacity(rows * TYPICAL_LENGTH) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, value: &[u8]) {
-        self.bytes.extend_from_slice(value);
+        append(&mut self.bytes, value);
         self.offsets.push((self.bytes.len() as u32).to_le_bytes());
     }
 
@@ -67,6 +71,66 @@ impl BytesBuilder {
         columns.buffers.push(self.offsets.into_flattened());
         columns.buffers.push(self.bytes);
     }
+}
+
+/// Appends `value`: where it is short, by a few words from its start and from its end, which overlap in the middle. There is no loop, since
+/// every turn of one is metered in a module.
+#[expect(
+    unsafe_code,
+    reason = "copying without a call is most of what a module does, and bound checks would double it"
+)]
+#[inline(always)]
+fn append(bytes: &mut Vec<u8>, value: &[u8]) {
+    let (start, length) = (bytes.len(), value.len());
+    if length > SHORT {
+        return bytes.extend_from_slice(value);
+    }
+    if bytes.capacity() - start < length {
+        grow(bytes);
+    }
+    // SAFETY: `value` has `length` bytes, and there is room for as many behind `start`. Each arm reads and writes within these:
+    // words of 16, 8, 4 or 2 bytes at the front, and as many that end with the last byte, of a value that is at least as long as they.
+    unsafe {
+        let (from, to) = (value.as_ptr(), bytes.as_mut_ptr().add(start));
+        let copy16 =
+            |at: usize| to.add(at).cast::<u128>().write_unaligned(from.add(at).cast::<u128>().read_unaligned());
+        match length {
+            33.. => {
+                copy16(0);
+                copy16(16);
+                copy16(length - 32);
+                copy16(length - 16);
+            }
+            16..=32 => {
+                copy16(0);
+                copy16(length - 16);
+            }
+            8..16 => {
+                to.cast::<u64>().write_unaligned(from.cast::<u64>().read_unaligned());
+                let at = length - 8;
+                to.add(at).cast::<u64>().write_unaligned(from.add(at).cast::<u64>().read_unaligned());
+            }
+            4..8 => {
+                to.cast::<u32>().write_unaligned(from.cast::<u32>().read_unaligned());
+                let at = length - 4;
+                to.add(at).cast::<u32>().write_unaligned(from.add(at).cast::<u32>().read_unaligned());
+            }
+            2..4 => {
+                to.cast::<u16>().write_unaligned(from.cast::<u16>().read_unaligned());
+                to.add(length - 1).write(*from.add(length - 1));
+            }
+            1 => to.write(*from),
+            0 => {}
+        }
+        bytes.set_len(start + length);
+    }
+}
+
+/// Makes room for a short value; out of the way, since it seldom happens.
+#[cold]
+#[inline(never)]
+fn grow(bytes: &mut Vec<u8>) {
+    bytes.reserve(SHORT);
 }
 
 macro_rules! bytes_columns {
@@ -125,4 +189,20 @@ bytes_columns! {
     Cow<'a, str>, DataType::String, |column, row| Cow::Borrowed(column.get_str(row)), |text| text.as_bytes();
     &'a [u8], DataType::Binary, |column, row| column.get(row), |bytes| bytes;
     Vec<u8>, DataType::Binary, |column, row| column.get(row).to_vec(), |bytes| bytes;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_every_length_are_appended_whole() {
+        let text: Vec<u8> = (0..=255).collect();
+        let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+        for length in 0..=200 {
+            append(&mut bytes, &text[..length]);
+            expected.extend_from_slice(&text[..length]);
+        }
+        assert_eq!(bytes, expected);
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each stage runs in a process of its own, so that its CPU time and peak memory are its own.
 
+mod alone;
 mod native;
 mod stages;
 
@@ -35,6 +36,9 @@ struct Arguments {
     /// Run this one stage and print its figures as JSON
     #[arg(long)]
     stage: Option<String>,
+    /// Measure the module alone, over decoded chunks of this many events in memory, without a broker
+    #[arg(long, value_name = "EVENTS", num_args = 0..=1, default_missing_value = "8192")]
+    module: Option<usize>,
 }
 
 /// What a stage took.
@@ -71,6 +75,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(events) = arguments.module {
+        return alone::run(events, arguments.rounds);
+    }
     if let (Some(stage), Some(brokers)) = (&arguments.stage, &arguments.brokers) {
         println!("{}", serde_json::to_string(&measure(stage, brokers)?)?);
         return Ok(());

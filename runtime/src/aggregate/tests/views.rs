@@ -119,6 +119,7 @@ fn committed_answers_wait_for_the_commit() {
     let as_of = |next_offset| AsOf {
         micro_batch: 1,
         offsets: BTreeMap::from([(0, next_offset)]),
+        elsewhere: BTreeMap::new(),
         watermark_ms: i64::MIN,
         table_version: Some(40),
         table_micro_batch: Some(1),

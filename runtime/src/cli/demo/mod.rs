@@ -156,7 +156,7 @@ fn config(
     let mut text = format!(
         "pipeline = 'demo'\n\
          [lake]\nlocation = {}\n\
-         [kafka]\nbrokers = '{brokers}'\n[kafka.properties]\n'fetch.wait.max.ms' = 10\n\
+         [kafka]\nbrokers = '{brokers}'\nmembership = 'alone'\n[kafka.properties]\n'fetch.wait.max.ms' = 10\n\
          [topics.{TOPIC}]\nincarnation = {incarnation}\n\
          [micro_batch]\nevery = '2s'\n[gold]\nevery = '2s'\n[serve]\nlisten = '{}'\n",
         quoted(&args.lake),

@@ -15,7 +15,7 @@ const SPARK_VALUES = 90;
 const $ = (id) => document.getElementById(id);
 
 // What the reader has chosen; it lives in the address, so that a link shows the same.
-const chosen = { product: "", measure: "", chart: "time", view: "live", ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
+const chosen = { product: "", measure: "", chart: "", view: "live", ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
 
 // What was last received.
 let products = [];
@@ -268,9 +268,11 @@ function offerChoices() {
   }
   offer($("product"), offered.map(path), chosen.product);
   offer($("measure"), measures, chosen.measure);
-  for (const name of ["chart", "view"]) {
-    for (const radio of $("controls").elements[name]) radio.checked = radio.value === chosen[name];
-  }
+  check("view", chosen.view);
+}
+
+function check(name, value) {
+  for (const radio of $("controls").elements[name]) radio.checked = radio.value === value;
 }
 
 function offer(select, values, value) {
@@ -376,12 +378,15 @@ function showRows(product, body) {
 function showChart(read) {
   const { windows, widthMs, openFrom } = read;
   const index = pointed === null ? windows.length - 1 : Math.min(pointed, windows.length - 1);
-  const at = chosen.chart === "key" ? windows.length - 1 : index;
+  // A line through one window shows nothing; its keys do.
+  const chart = chosen.chart || (windows.length > 1 ? "time" : "key");
+  check("chart", chart);
+  const at = chart === "key" ? windows.length - 1 : index;
   say($("window"), `${span(windows[at], windows[at] + widthMs)} UTC`);
   say($("window-state"), at >= openFrom ? "provisional" : "final");
   $("window-state").className = at >= openFrom ? "badge provisional" : "badge";
   const size = { width: Math.max(260, $("chart").clientWidth), height: $("chart").clientHeight };
-  if (chosen.chart === "key") showBars(read, size);
+  if (chart === "key") showBars(read, size);
   else showLines(read, size, index);
 }
 

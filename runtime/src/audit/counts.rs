@@ -1,0 +1,208 @@
+//! What micro-batches say they did, held against what the tables hold: record by record, none is missing and none was made up.
+
+use super::ledger::{Entry, Ledger};
+use super::letters::Letters;
+use super::origins::{Origins, Source, common, show, source_of};
+use super::report::{Check, Offenders};
+use super::silver::Found;
+use super::subject::Subjects;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The records of a micro-batch that are neither rows nor dead letters are named up to so many.
+const CANDIDATES: usize = 5;
+
+/// Everything that the tables hold.
+pub(super) struct Counting<'a> {
+    subjects: &'a Subjects,
+    ledger: &'a Ledger,
+    found: &'a [Found],
+    letters: &'a Letters,
+    /// By module and topic and the products that there were: every record with a row in one of them.
+    unions: BTreeMap<(usize, Arc<str>, Vec<usize>), Origins>,
+}
+
+/// What the tables hold of one micro-batch.
+#[derive(Default)]
+struct Tally {
+    with_rows: u64,
+    dead_letters: u64,
+    /// Offsets that the micro-batch covers, once for each module that reads them.
+    offsets: i64,
+    /// Offsets of neither kind, and the first of them.
+    neither: u64,
+    first: Vec<String>,
+    /// Whether a product was moved over some of it, so that rows may rightly be fewer.
+    passed: bool,
+}
+
+impl<'a> Counting<'a> {
+    /// Holds the commits table against these.
+    #[must_use]
+    pub(super) fn new(subjects: &'a Subjects, ledger: &'a Ledger, found: &'a [Found], letters: &'a Letters) -> Self {
+        Self { subjects, ledger, found, letters, unions: BTreeMap::new() }
+    }
+
+    /// Checks every micro-batch, and the sums over all.
+    #[must_use]
+    pub(super) fn checks(mut self) -> Vec<Check> {
+        let (mut bad, mut unbalanced) = (Offenders::default(), Offenders::default());
+        let (mut total, mut batches, mut unknown) = (Entry::default(), 0_u64, 0_u64);
+        for entry in self.ledger.entries.iter().filter(|entry| !entry.is_move) {
+            batches += 1;
+            total.records += entry.records;
+            total.with_rows += entry.with_rows;
+            total.skips += entry.skips;
+            total.dead_letters += entry.dead_letters;
+            if entry.records != entry.with_rows + entry.skips + entry.dead_letters {
+                unbalanced.add(|| format!("micro-batch {}: {}", entry.micro_batch, equation(entry)));
+            }
+            match self.tally(entry) {
+                Some(tally) => compare(entry, &tally, &mut bad),
+                None => unknown += 1,
+            }
+        }
+        self.both(&mut bad);
+        let detail = format!("{batches} micro-batches: {}", equation(&total));
+        let mut checks = vec![Check::of("counts", "_lakeward/commits", detail, unbalanced)];
+        if batches > unknown {
+            let detail =
+                format!("{} micro-batches: the rows and dead letters in the tables are as many", batches - unknown);
+            checks.push(Check::of("counts", "silver and dead letters", detail, bad));
+        }
+        if unknown > 0 {
+            let why = format!(
+                "{unknown} micro-batches: they ran modules that are not configured, or two transforms on one topic"
+            );
+            checks.push(Check::not_checked("counts", "silver and dead letters", why));
+        }
+        checks
+    }
+
+    /// What the tables hold of the offsets of a micro-batch; `None` where that cannot be said.
+    fn tally(&mut self, entry: &Entry) -> Option<Tally> {
+        let (mut tally, ledger) = (Tally::default(), self.ledger);
+        for name in &entry.modules {
+            let module = self.subjects.modules.iter().position(|module| module.name == *name)?;
+            for (partition, range) in &entry.offsets {
+                let topic = &partition.topic;
+                if !self.subjects.modules[module].topics.contains(topic) {
+                    continue;
+                }
+                if !self.subjects.reads_once(name, topic) {
+                    return None;
+                }
+                let products: Vec<usize> = (0..self.subjects.silver.len())
+                    .filter(|index| {
+                        let silver = &self.subjects.silver[*index];
+                        silver.module == *name && silver.topic == *topic && entry.tables.contains(&silver.table())
+                    })
+                    .collect();
+                tally.passed |= products.iter().any(|product| self.is_passed(*product, partition, range));
+                let dead = self.letters.dead.get(&(name.clone(), Arc::clone(topic)));
+                let rows = self.union(module, topic, products);
+                tally.offsets += (range.end - range.start).max(0);
+                let own = ledger.own_range(entry.micro_batch, partition, range);
+                tally.add(topic, source_of(partition), &own, rows, dead);
+            }
+        }
+        Some(tally)
+    }
+
+    fn is_passed(&self, product: usize, partition: &crate::checkpoint::SourcePartition, range: &Range<i64>) -> bool {
+        let passed = self.ledger.passed.get(&self.subjects.silver[product].table());
+        let ranges = passed.and_then(|passed| passed.get(partition)).map(Vec::as_slice).unwrap_or_default();
+        ranges.iter().any(|passed| passed.start < range.end && range.start < passed.end)
+    }
+
+    fn union(&mut self, module: usize, topic: &Arc<str>, products: Vec<usize>) -> &Origins {
+        if let [product] = products.as_slice() {
+            return &self.found[*product].origins;
+        }
+        let found = self.found;
+        self.unions.entry((module, Arc::clone(topic), products.clone())).or_insert_with(|| {
+            let mut union = Origins::default();
+            products.iter().for_each(|product| union.merge(&found[*product].origins));
+            union
+        })
+    }
+
+    /// Records that are rows and dead letters of one module at once.
+    fn both(&self, bad: &mut Offenders) {
+        for ((module, topic), dead) in &self.letters.dead {
+            if !self.subjects.reads_once(module, topic) {
+                continue;
+            }
+            let of_module = self.subjects.silver.iter().zip(self.found);
+            for (_, found) in of_module.filter(|(silver, _)| silver.module == *module && silver.topic == *topic) {
+                bad.extend(common(topic, dead, &found.origins).with(" is a row and a dead letter"));
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, topic: &Arc<str>, source: Source, range: &Range<i64>, rows: &Origins, dead: Option<&Origins>) {
+        let (with_rows, letters) = (rows.count(source, range), dead.map_or(0, |dead| dead.count(source, range)));
+        let length = (range.end - range.start).max(0);
+        self.with_rows += with_rows;
+        self.dead_letters += letters;
+        self.neither += length.unsigned_abs().saturating_sub(with_rows + letters);
+        if with_rows + letters < length.unsigned_abs() && self.first.len() < CANDIDATES {
+            let is_neither = |offset: &i64| {
+                !rows.contains(source, *offset) && !dead.is_some_and(|dead| dead.contains(source, *offset))
+            };
+            let room = CANDIDATES - self.first.len();
+            self.first.extend(range.clone().filter(is_neither).take(room).map(|offset| show(topic, source, offset)));
+        }
+    }
+}
+
+fn compare(entry: &Entry, tally: &Tally, bad: &mut Offenders) {
+    let micro_batch = entry.micro_batch;
+    let recorded = |count: i64| u64::try_from(count).unwrap_or(0);
+    let (rows, dead) = (recorded(entry.with_rows), recorded(entry.dead_letters));
+    let rows_agree = if tally.passed { tally.with_rows <= rows } else { tally.with_rows == rows };
+    let missing = rows.saturating_sub(tally.with_rows) + dead.saturating_sub(tally.dead_letters);
+    if !rows_agree {
+        let found = tally.with_rows;
+        bad.add(|| {
+            format!(
+                "micro-batch {micro_batch}: {rows} records with rows recorded, {found} in silver{}",
+                hint(entry, tally, missing)
+            )
+        });
+    }
+    if tally.dead_letters != dead {
+        let found = tally.dead_letters;
+        bad.add(|| {
+            format!(
+                "micro-batch {micro_batch}: {dead} dead letters recorded, {found} in the table{}",
+                hint(entry, tally, missing)
+            )
+        });
+    }
+    if entry.records > tally.offsets {
+        bad.add(|| format!("micro-batch {micro_batch}: {} records in {} offsets", entry.records, tally.offsets));
+    }
+}
+
+/// Which records are missing: exactly, where every offset is a record and none was skipped.
+fn hint(entry: &Entry, tally: &Tally, missing: u64) -> String {
+    if missing == 0 || tally.first.is_empty() {
+        return String::new();
+    }
+    let first = tally.first.join(", ");
+    let more = if tally.neither > tally.first.len() as u64 { ", .." } else { "" };
+    if entry.skips == 0 && tally.neither == missing && entry.records == tally.offsets {
+        return format!("; neither a row nor a dead letter: {first}{more}");
+    }
+    format!("; among {} offsets that are neither rows nor dead letters: {first}{more}", tally.neither)
+}
+
+fn equation(entry: &Entry) -> String {
+    let Entry { records, with_rows, skips, dead_letters, .. } = entry;
+    let sign = if *records == with_rows + skips + dead_letters { "=" } else { "is not" };
+    format!("{records} records {sign} {with_rows} with rows + {skips} skips + {dead_letters} dead letters")
+}

@@ -1,0 +1,159 @@
+//! The commits table, read back: what each micro-batch says it did.
+
+use super::Error;
+use super::chain::{Chain, Step};
+use crate::checkpoint::SourcePartition;
+use crate::sink::{Snapshot, system};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, RecordBatch};
+use futures::TryStreamExt;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// The columns that are read.
+const COLUMNS: [&str; 10] =
+    ["micro_batch", "kind", "records", "with_rows", "skips", "dead_letters", "rows", "offsets", "tables", "modules"];
+
+/// One row of the commits table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The micro-batch.
+    pub(super) micro_batch: i64,
+    /// Whether offsets were moved on purpose, rather than records read.
+    pub(super) is_move: bool,
+    /// Records given to modules.
+    pub(super) records: i64,
+    /// Of these, records that became rows.
+    pub(super) with_rows: i64,
+    /// Records from which a module made nothing.
+    pub(super) skips: i64,
+    /// Records that became dead letters.
+    pub(super) dead_letters: i64,
+    /// Rows written.
+    pub(super) rows: i64,
+    /// The range of each partition that the instance owned.
+    pub(super) offsets: BTreeMap<SourcePartition, Range<i64>>,
+    /// The tables of the pipeline then; of a move, those that were moved.
+    pub(super) tables: BTreeSet<String>,
+    /// The modules that ran.
+    pub(super) modules: BTreeSet<String>,
+}
+
+/// All of the commits table.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// The rows, in no particular order.
+    pub(super) entries: Vec<Entry>,
+    /// Partition by partition, the steps of the pipeline as a whole.
+    pub(super) chains: BTreeMap<SourcePartition, Chain>,
+    /// Offsets that a single product was moved over, by its table.
+    pub(super) passed: BTreeMap<String, BTreeMap<SourcePartition, Vec<Range<i64>>>>,
+    /// Where partitions were moved back to, with the move's number: what lies behind was read once more, and counts for later micro-batches.
+    back: BTreeMap<SourcePartition, Vec<(i64, i64)>>,
+    /// Partitions in which a single product was moved back, by its table: it catches up with the others.
+    pub(super) moved_back: BTreeSet<(String, SourcePartition)>,
+}
+
+impl Ledger {
+    /// Reads the table.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a row is not as Lakeward writes them.
+    pub(super) async fn read(table: &Snapshot) -> Result<Self, Error> {
+        let mut entries = Vec::new();
+        for part in table.parts() {
+            let mut rows = table.rows(part, &COLUMNS).await?;
+            while let Some(batch) = rows.batches.try_next().await? {
+                for row in 0..batch.num_rows() {
+                    entries.push(Entry::of(&batch, row).ok_or(Error::Ledger { version: table.version() })?);
+                }
+            }
+        }
+        Ok(Self::of(entries))
+    }
+
+    /// Puts the rows of the table together.
+    #[must_use]
+    pub(super) fn of(entries: Vec<Entry>) -> Self {
+        let mut steps: BTreeMap<SourcePartition, Vec<Step>> = BTreeMap::new();
+        let mut ledger = Self::default();
+        for entry in &entries {
+            if entry.is_move && !entry.tables.contains(system::DEAD_LETTERS) {
+                ledger.pass(entry);
+                continue;
+            }
+            for (partition, range) in &entry.offsets {
+                if entry.is_move && range.end < range.start {
+                    ledger.back.entry(partition.clone()).or_default().push((entry.micro_batch, range.end));
+                }
+                steps.entry(partition.clone()).or_default().push(Step {
+                    micro_batch: entry.micro_batch,
+                    from: range.start,
+                    next: range.end,
+                    is_move: entry.is_move,
+                });
+            }
+        }
+        ledger.chains = steps.into_iter().map(|(partition, steps)| (partition, Chain::of(steps))).collect();
+        ledger.entries = entries;
+        ledger
+    }
+
+    /// The part of a micro-batch's range whose rows are its own: nothing behind a place to which somebody moved back later.
+    #[must_use]
+    pub(super) fn own_range(&self, micro_batch: i64, partition: &SourcePartition, range: &Range<i64>) -> Range<i64> {
+        let back = self.back.get(partition).map(Vec::as_slice).unwrap_or_default();
+        let later = back.iter().filter(|(number, _)| *number > micro_batch).map(|(_, next)| *next);
+        range.start..later.fold(range.end, i64::min).max(range.start)
+    }
+
+    /// A move of one product, the others stay where they are.
+    fn pass(&mut self, entry: &Entry) {
+        for table in &entry.tables {
+            for (partition, range) in &entry.offsets {
+                if range.start < range.end {
+                    let passed = self.passed.entry(table.clone()).or_default();
+                    passed.entry(partition.clone()).or_default().push(range.clone());
+                } else {
+                    self.moved_back.insert((table.clone(), partition.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn of(batch: &RecordBatch, row: usize) -> Option<Self> {
+        let long = |name: &str| {
+            let column = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
+            column.is_valid(row).then(|| column.value(row))
+        };
+        let text = |name: &str| {
+            let column = batch.column_by_name(name)?.as_string_opt::<i32>()?;
+            column.is_valid(row).then(|| column.value(row))
+        };
+        fn json<T: DeserializeOwned>(text: &str) -> Option<BTreeMap<String, T>> {
+            serde_json::from_str(text).ok()
+        }
+        let offsets = json::<[i64; 2]>(text("offsets")?)?;
+        let offsets = offsets.into_iter().map(|(partition, [from, next])| {
+            // A move back is a range that ends before it starts; it is empty as a range, and both ends are kept.
+            SourcePartition::parse(&partition).map(|partition| (partition, Range { start: from, end: next }))
+        });
+        let names = |text: &str| json::<serde_json::Value>(text).map(|names| names.into_keys().collect());
+        Some(Self {
+            micro_batch: long("micro_batch")?,
+            is_move: text("kind") == Some(system::CommitKind::Moved.name()),
+            records: long("records")?,
+            with_rows: long("with_rows")?,
+            skips: long("skips")?,
+            dead_letters: long("dead_letters")?,
+            rows: long("rows")?,
+            offsets: offsets.collect::<Option<_>>()?,
+            tables: names(text("tables")?)?,
+            modules: names(text("modules")?)?,
+        })
+    }
+}

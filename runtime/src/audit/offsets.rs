@@ -1,0 +1,179 @@
+//! Whether the tables of a pipeline agree on how far they are, and whether the topics still hold what comes next.
+//!
+//! | a table's offset is    | silver, dead letters, state                              | gold                     |
+//! |------------------------|----------------------------------------------------------|--------------------------|
+//! | that of the commits    | agrees                                                   | agrees                   |
+//! | ahead of it            | open: a micro-batch is under way, or was cut off         | agrees, if the state is  |
+//! | behind it              | fails: a micro-batch says more than the table holds      | agrees: it follows later |
+
+use super::ledger::Ledger;
+use super::report::{Check, Offenders};
+use super::topics::{Log, Logs};
+use crate::checkpoint::{Checkpoint, SourcePartition};
+use std::collections::BTreeMap;
+
+/// The newest incarnation of each topic that the commits table knows.
+fn is_newest(ledger: &Ledger, partition: &SourcePartition) -> bool {
+    let newer = |other: &SourcePartition| other.topic == partition.topic && other.incarnation > partition.incarnation;
+    !ledger.chains.keys().any(newer)
+}
+
+/// The commits table itself: its ranges follow each other, and end where its own offsets say.
+#[must_use]
+pub(super) fn of_commits(ledger: &Ledger, own: &Checkpoint) -> Check {
+    let mut bad = Offenders::default();
+    for (partition, chain) in &ledger.chains {
+        chain.faults.iter().for_each(|fault| bad.add(|| format!("{partition}: {fault}")));
+        match own.get(partition) {
+            Some(next) if next != chain.next => {
+                bad.add(|| format!("{partition}: its rows end at {}, its offset is {next}", chain.next));
+            }
+            None if chain.next > 0 => bad.add(|| format!("{partition}: it has rows and no offset")),
+            _ => {}
+        }
+    }
+    let records: i64 = ledger.chains.values().map(|chain| chain.next).sum();
+    let skipped: i64 =
+        ledger.chains.values().flat_map(|chain| &chain.skipped).map(|range| range.end - range.start).sum();
+    let moved = if skipped > 0 { format!(", {skipped} of them moved over") } else { String::new() };
+    let detail = format!("{} partitions, {records} offsets without gap or overlap{moved}", ledger.chains.len());
+    Check::of("offsets", "_lakeward/commits", detail, bad)
+}
+
+/// A table that is committed before the commits table: it is as far or further.
+#[must_use]
+pub(super) fn of_table(table: &str, topic: Option<&str>, ledger: &Ledger, own: &Checkpoint) -> Check {
+    let (mut bad, mut open, mut behind, mut partitions) = (Offenders::default(), 0, 0, 0_usize);
+    for (partition, chain) in &ledger.chains {
+        if topic.is_some_and(|topic| *topic != *partition.topic) {
+            continue;
+        }
+        partitions += 1;
+        match own.get(partition) {
+            Some(next) if next > chain.next => open += next - chain.next,
+            Some(next) if next < chain.next => {
+                if ledger.moved_back.contains(&(table.to_owned(), partition.clone())) {
+                    behind += chain.next - next;
+                } else {
+                    bad.add(|| format!("{partition}: it is at {next}, the commits table at {}", chain.next));
+                }
+            }
+            // A product that came later knows nothing of older incarnations.
+            None if chain.next > 0 && is_newest(ledger, partition) => {
+                bad.add(|| format!("{partition}: it has no offset, the commits table is at {}", chain.next));
+            }
+            _ => {}
+        }
+    }
+    let mut detail = format!("{partitions} partitions, as far as the commits table");
+    if open > 0 {
+        detail += &format!("; {open} offsets ahead are open: a micro-batch is under way or was cut off");
+    }
+    if behind > 0 {
+        detail += &format!("; {behind} offsets behind after a move: it catches up");
+    }
+    Check::of("offsets", table, detail, bad)
+}
+
+/// A gold table: never further than its state.
+#[must_use]
+pub(super) fn of_gold(table: &str, own: &Checkpoint, state: &Checkpoint) -> Check {
+    let (mut bad, mut behind) = (Offenders::default(), 0);
+    for (partition, next) in own.iter() {
+        let state = state.get(partition).unwrap_or(0);
+        behind += (state - next).max(0);
+        if next > state {
+            bad.add(|| format!("{partition}: it is at {next}, its state at {state}"));
+        }
+    }
+    let lag = if behind > 0 { format!("{behind} offsets behind its state") } else { "where its state is".to_owned() };
+    Check::of("offsets", table, lag, bad)
+}
+
+/// A topic: the next record to read is still there, or not yet.
+#[must_use]
+pub(super) fn of_topic(topic: &str, ledger: &Ledger, logs: &BTreeMap<String, Logs>) -> Check {
+    let logs = match logs.get(topic) {
+        Some(Logs::Ranges(logs)) => logs,
+        Some(Logs::NotAsked(why)) => return Check::not_checked("offsets", topic, why.clone()),
+        None => return Check::not_checked("offsets", topic, "nobody was asked"),
+    };
+    let (mut bad, mut lag) = (Offenders::default(), 0);
+    for (id, Log { start, end }) in logs {
+        let is_its = |(partition, _): &(&SourcePartition, &super::chain::Chain)| {
+            *partition.topic == *topic && partition.partition == *id && is_newest(ledger, partition)
+        };
+        let Some((partition, chain)) = ledger.chains.iter().rfind(is_its) else {
+            lag += end - start;
+            continue;
+        };
+        lag += (end - chain.next).max(0);
+        if chain.next < *start {
+            bad.add(|| format!("{partition}: the tables are at {}, the log starts at {start}", chain.next));
+        } else if chain.next > *end {
+            bad.add(|| format!("{partition}: the tables are at {}, the log ends at {end}", chain.next));
+        }
+    }
+    Check::of("offsets", topic, format!("{} partitions within the log, {lag} records not read yet", logs.len()), bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ledger::Entry;
+    use super::super::report::Outcome;
+    use super::*;
+
+    fn at(incarnation: u32, partition: i32) -> SourcePartition {
+        SourcePartition { topic: "orders".into(), incarnation, partition }
+    }
+
+    fn ledger() -> Ledger {
+        let offsets = [(at(0, 0), 0..50), (at(1, 0), 0..10), (at(1, 1), 0..20)].into_iter().collect();
+        Ledger::of(vec![Entry { micro_batch: 1, offsets, ..Entry::default() }])
+    }
+
+    fn check(own: &[(SourcePartition, i64)], outcome: Outcome, words: &str) {
+        let own = own.iter().cloned().collect();
+        let check = of_table("silver/a/b", Some("orders"), &ledger(), &own);
+        assert_eq!(check.outcome, outcome, "{check:?}");
+        assert!(format!("{check:?}").contains(words), "{check:?}");
+    }
+
+    #[test]
+    fn a_table_may_be_ahead_but_not_behind() {
+        check(&[(at(0, 0), 50), (at(1, 0), 10), (at(1, 1), 20)], Outcome::Ok, "3 partitions");
+        check(&[(at(1, 0), 15), (at(1, 1), 20)], Outcome::Ok, "5 offsets ahead are open");
+        check(&[(at(1, 0), 9), (at(1, 1), 20)], Outcome::Failed, "orders#1/0: it is at 9, the commits table at 10");
+        check(&[(at(1, 0), 10)], Outcome::Failed, "orders#1/1: it has no offset");
+    }
+
+    #[test]
+    fn a_gold_table_follows_its_state() {
+        let state = [(at(1, 0), 10)].into_iter().collect();
+        let behind = of_gold("gold/a/b", &[(at(1, 0), 4)].into_iter().collect(), &state);
+        assert_eq!((behind.outcome, behind.detail.as_str()), (Outcome::Ok, "6 offsets behind its state"));
+        let ahead = of_gold("gold/a/b", &[(at(1, 0), 11)].into_iter().collect(), &state);
+        assert_eq!(ahead.outcome, Outcome::Failed);
+    }
+
+    #[test]
+    fn a_topic_holds_what_comes_next() {
+        let logs = |start, end| {
+            let logs = [(0, Log { start, end }), (1, Log { start: 0, end: 25 })].into_iter().collect();
+            [("orders".to_owned(), Logs::Ranges(logs))].into_iter().collect()
+        };
+        let check = of_topic("orders", &ledger(), &logs(0, 12));
+        assert_eq!(
+            (check.outcome, check.detail.as_str()),
+            (Outcome::Ok, "2 partitions within the log, 7 records not read yet")
+        );
+        assert_eq!(
+            of_topic("orders", &ledger(), &logs(11, 12)).offenders,
+            ["orders#1/0: the tables are at 10, the log starts at 11"]
+        );
+        assert_eq!(
+            of_topic("orders", &ledger(), &logs(0, 9)).offenders,
+            ["orders#1/0: the tables are at 10, the log ends at 9"]
+        );
+    }
+}

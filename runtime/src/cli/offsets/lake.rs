@@ -1,0 +1,71 @@
+//! The tables of a pipeline with their offsets, and the topics with their logs.
+
+use super::super::Error;
+use crate::audit::{Logs, Subjects, ask};
+use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::config::Config;
+use crate::pipeline;
+use crate::sink::{Snapshot, Warehouse, system};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A table of the pipeline.
+pub(super) struct TableName {
+    /// The path below the lake's location.
+    pub(super) path: String,
+    /// The topic that feeds it; `None` for all.
+    pub(super) topic: Option<Arc<str>>,
+}
+
+/// All tables, in the order of a group commit, the gold tables last.
+pub(super) fn tables(subjects: &Subjects) -> Vec<TableName> {
+    let of = |path: String, topic: &Arc<str>| TableName { path, topic: Some(Arc::clone(topic)) };
+    let mut tables: Vec<TableName> = subjects.silver.iter().map(|silver| of(silver.table(), &silver.topic)).collect();
+    tables.push(TableName { path: system::DEAD_LETTERS.to_owned(), topic: None });
+    tables.extend(subjects.golds.iter().map(|gold| of(gold.state_table(), subjects.topic_of(gold))));
+    tables.push(TableName { path: system::COMMITS.to_owned(), topic: None });
+    tables.extend(subjects.golds.iter().map(|gold| of(gold.table(), subjects.topic_of(gold))));
+    tables
+}
+
+/// Where the tables stand: by table, the offsets of every partition that some table names.
+pub(super) async fn standing(
+    config: &Config,
+    lake: &Warehouse,
+    tables: &[TableName],
+) -> Result<BTreeMap<String, Checkpoint>, Error> {
+    let mut opened = Vec::new();
+    for table in tables {
+        let snapshot = Snapshot::open(lake, &config.pipeline, &table.path, None).await;
+        opened.extend(snapshot.map_err(pipeline::Error::from)?);
+    }
+    let recent = opened.iter().flat_map(|table| table.recent_offsets().iter());
+    let known: BTreeSet<SourcePartition> = recent.map(|(partition, _)| partition.clone()).collect();
+    let mut standing = BTreeMap::new();
+    for table in &opened {
+        let offsets = table.offsets(&known).await.map_err(pipeline::Error::from)?;
+        standing.insert(table.path().to_owned(), offsets);
+    }
+    Ok(standing)
+}
+
+/// The newest incarnation of each topic that the configuration or a table names.
+pub(super) fn incarnations(
+    config: &Config,
+    subjects: &Subjects,
+    standing: &BTreeMap<String, Checkpoint>,
+) -> BTreeMap<Arc<str>, u32> {
+    let newest = |topic: &Arc<str>| {
+        let configured = config.topics.get(&**topic).map_or(0, |topic| topic.incarnation);
+        let stored = standing.values().flat_map(Checkpoint::iter).filter(|(partition, _)| partition.topic == *topic);
+        stored.map(|(partition, _)| partition.incarnation).fold(configured, u32::max)
+    };
+    subjects.topics().into_iter().map(|topic| (Arc::clone(&topic), newest(&topic))).collect()
+}
+
+/// What the topics hold; it waits for the broker.
+pub(super) async fn logs(config: &Config, subjects: &Subjects) -> BTreeMap<String, Logs> {
+    let (config, topics) = (config.clone(), subjects.topics());
+    let asked = tokio::task::spawn_blocking(move || ask(&config, topics.iter().map(|topic| &**topic)));
+    asked.await.unwrap_or_default()
+}

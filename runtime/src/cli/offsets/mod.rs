@@ -1,0 +1,44 @@
+//! `lakeward offsets`: where the tables of a pipeline stand in their topics, and moving them on purpose.
+
+mod lake;
+mod moving;
+mod plan;
+mod show;
+
+use super::{Error, MoveArgs, OffsetsArgs, OffsetsCommand, run, verify};
+use crate::audit::Subjects;
+use crate::config::Config;
+use crate::pipeline;
+
+/// Shows or moves offsets.
+///
+/// # Errors
+/// When the configuration is wrong, the lake or the broker cannot be asked, or the move is refused.
+pub fn offsets(args: &OffsetsArgs) -> Result<(), Error> {
+    match &args.command {
+        None => {
+            let path = args.config.as_deref().ok_or(Error::NoConfig)?;
+            show(path, args.json)
+        }
+        Some(OffsetsCommand::Move(args)) => move_offsets(args),
+    }
+}
+
+fn show(path: &std::path::Path, json: bool) -> Result<(), Error> {
+    let config = Config::load(path)?;
+    let subjects = Subjects::of(&pipeline::read_modules(&config, &run::build_crate)?);
+    let lake = verify::open_lake(&config)?;
+    let rows = run::runtime()?.block_on(show::read(&config, &lake, &subjects))?;
+    print!("{}", if json { show::json(&rows) } else { show::text(&rows) });
+    Ok(())
+}
+
+fn move_offsets(args: &MoveArgs) -> Result<(), Error> {
+    let config = Config::load(&args.config)?;
+    let subjects = Subjects::of(&pipeline::read_modules(&config, &run::build_crate)?);
+    let lake = verify::open_lake(&config)?;
+    let wanted = plan::Wanted::of(args, &subjects)?;
+    let moved = run::runtime()?.block_on(moving::run(&config, &lake, &subjects, &wanted))?;
+    print!("{moved}");
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Carries a move out: the tables first, then a row in the commits table that says so.
+
+use super::super::Error;
+use super::lake::{self, TableName};
+use super::plan::{Plan, Target, Wanted};
+use crate::audit::{Log, Subjects, client, first_at_or_behind};
+use crate::checkpoint::SourcePartition;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::pipeline;
+use crate::sink::system::{self, CommitKind, CommitRow};
+use crate::sink::{Commit, DataFile, FileWriter, Layout, OffsetMove, Table, Warehouse};
+use crate::source::Files;
+use std::collections::BTreeMap;
+
+/// Moves what is wanted. Returns what was done, for a person.
+pub(super) async fn run(
+    config: &Config,
+    warehouse: &Warehouse,
+    subjects: &Subjects,
+    wanted: &Wanted,
+) -> Result<String, Error> {
+    let all = lake::tables(subjects);
+    let standing = lake::standing(config, warehouse, &all).await?;
+    let mut incarnations = lake::incarnations(config, subjects, &standing);
+    if wanted.new_incarnation {
+        for topic in wanted.topics(subjects) {
+            *incarnations.entry(topic).or_default() += 1;
+        }
+    }
+    let mut targets = BTreeMap::new();
+    for topic in wanted.topics(subjects) {
+        let found = tokio::task::block_in_place(|| targets_of(config, &topic, wanted.to, wanted.partition))?;
+        for (partition, target) in found {
+            let incarnation = incarnations.get(&topic).copied().unwrap_or(0);
+            targets.insert(SourcePartition { topic: topic.clone(), incarnation, partition }, target);
+        }
+    }
+    let tables = wanted.tables(subjects);
+    if let Some(missing) = tables.iter().find(|table| !standing.contains_key(&table.path)) {
+        return refused(format!(
+            "there is no table {} yet: `start` in the configuration says where a new one begins",
+            missing.path
+        ));
+    }
+    let plan = Plan::new(&tables, &standing, &targets)?;
+    refuse_doubles(config, warehouse, subjects, &plan).await?;
+    if plan.unread() > 0 && !wanted.yes {
+        let words = if wanted.product.is_some() { "by this product" } else { "by anything" };
+        return refused(format!("{} records would never be read {words}; say --yes if that is meant", plan.unread()));
+    }
+    if plan.steps.is_empty() {
+        return Ok("everything is there already\n".to_owned());
+    }
+    carry_out(config, warehouse, &tables, &plan, &targets).await
+}
+
+fn refused<T>(reason: String) -> Result<T, Error> {
+    Err(Error::Move { reason })
+}
+
+/// Where each partition of a topic is to be read from, and what it holds.
+fn targets_of(config: &Config, topic: &str, to: Target, only: Option<i32>) -> Result<BTreeMap<i32, (i64, Log)>, Error> {
+    let source = |error| Error::from(pipeline::Error::Source(error));
+    let mut targets = BTreeMap::new();
+    if let Some(path) = config.topics.get(topic).and_then(|settings| settings.path.as_ref()) {
+        let range = Files::new(path).and_then(|files| files.log_range()).map_err(source)?;
+        let target = match to {
+            Target::Earliest => range.start,
+            Target::Latest => range.end,
+            Target::Offset(offset) => offset,
+            Target::Time(_) => return refused(format!("topic {topic} is read from files, which have no times")),
+        };
+        targets.insert(0, (target, Log { start: range.start, end: range.end }));
+    } else {
+        let kafka = client(config).map_err(source)?;
+        let Some(kafka) = kafka else { return Err(pipeline::Error::NoBrokers { topic: topic.to_owned() }.into()) };
+        for partition in kafka.partitions(topic).map_err(source)? {
+            let range = kafka.log_range(topic, partition).map_err(source)?;
+            let target = match to {
+                Target::Earliest => range.start,
+                Target::Latest => range.end,
+                Target::Offset(offset) => offset,
+                Target::Time(ms) => kafka.offset_at(topic, partition, ms).map_err(source)?.unwrap_or(range.end),
+            };
+            targets.insert(partition, (target, Log { start: range.start, end: range.end }));
+        }
+    }
+    if let Some(only) = only {
+        targets.retain(|partition, _| *partition == only);
+        if targets.is_empty() {
+            return refused(format!("topic {topic} has no partition {only}"));
+        }
+    }
+    Ok(targets)
+}
+
+/// Refuses to read again what has rows or dead letters already.
+async fn refuse_doubles(config: &Config, warehouse: &Warehouse, subjects: &Subjects, plan: &Plan) -> Result<(), Error> {
+    for (table, again) in &plan.again {
+        let found = first_at_or_behind(warehouse, &config.pipeline, subjects, table, again).await?;
+        if let Some(found) = found {
+            return refused(format!(
+                "{table} has what came from {found} already, and would have it twice; reading again what was read is not \
+                 possible yet, only what was moved over"
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn carry_out(
+    config: &Config,
+    warehouse: &Warehouse,
+    tables: &[TableName],
+    plan: &Plan,
+    targets: &BTreeMap<SourcePartition, (i64, Log)>,
+) -> Result<String, Error> {
+    let failed = |error| Error::from(pipeline::Error::Sink(error));
+    let find = async |path: &str| {
+        let found = Table::find(warehouse, &config.pipeline, path).await.map_err(failed)?;
+        found.ok_or_else(|| Error::Move { reason: format!("there is no table {path}") })
+    };
+    let mut commits = find(system::COMMITS).await?;
+    let (mut versions, mut done) = (serde_json::Map::new(), String::new());
+    let at_ms = Clock::system().now_ms();
+    let mut micro_batch = commits.micro_batch();
+    for TableName { path, .. } in tables.iter().filter(|table| table.path != system::COMMITS) {
+        let mut table = find(path).await?;
+        micro_batch = micro_batch.max(table.micro_batch());
+        if let Some(steps) = plan.steps.get(path) {
+            let commit = Commit { offsets: steps.clone(), micro_batch: micro_batch + 1, at_ms, ..Commit::default() };
+            table.commit(&commit, &uuid::Uuid::new_v4().to_string()).await.map_err(failed)?;
+            done += &describe(path, steps);
+        }
+        versions.insert(path.clone(), table.version().into());
+    }
+    let offsets: BTreeMap<String, [i64; 2]> = targets
+        .iter()
+        .map(|(partition, (next, _))| {
+            (partition.to_string(), [plan.from.get(partition).copied().unwrap_or(*next), *next])
+        })
+        .collect();
+    let row = CommitRow {
+        micro_batch: micro_batch + 1,
+        kind: CommitKind::Moved,
+        committed_at_ms: at_ms,
+        offsets: serde_json::to_string(&offsets).unwrap_or_default(),
+        tables: serde_json::Value::Object(versions).to_string(),
+        modules: "{}".to_owned(),
+        ..CommitRow::default()
+    };
+    let files = encode(&row).map_err(failed)?;
+    for file in &files {
+        commits.write_file(file).await.map_err(failed)?;
+    }
+    let own = plan.steps.get(system::COMMITS).cloned().unwrap_or_default();
+    done += &describe(system::COMMITS, &own);
+    let commit = Commit { add: files, offsets: own, micro_batch: micro_batch + 1, at_ms, ..Commit::default() };
+    commits.commit(&commit, &uuid::Uuid::new_v4().to_string()).await.map_err(failed)?;
+    Ok(done)
+}
+
+fn describe(table: &str, steps: &[OffsetMove]) -> String {
+    let line = |step: &OffsetMove| {
+        let from = step.from.map_or_else(|| "none".to_owned(), |from| from.to_string());
+        format!("{table}  {}  {from} -> {}\n", step.partition, step.next)
+    };
+    steps.iter().map(line).collect()
+}
+
+fn encode(row: &CommitRow) -> Result<Vec<DataFile>, crate::sink::Error> {
+    let mut writer = FileWriter::new(Layout::new(system::COMMITS, &system::commits_schema(), &[], &[]));
+    writer.write(row.columns())?;
+    writer.finish()
+}

@@ -1,0 +1,121 @@
+//! Where every table stands in every partition, beside what the log holds.
+
+use super::super::{Error, table::Table};
+use super::lake;
+use crate::audit::{Log, Logs, Subjects};
+use crate::config::Config;
+use crate::sink::Warehouse;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// One partition of one table.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    table: String,
+    topic: String,
+    incarnation: u32,
+    partition: i32,
+    /// The offset to read next; `None` before the first.
+    next: Option<i64>,
+    log_start: Option<i64>,
+    log_end: Option<i64>,
+    /// Records that are in the log and not in the table; `None` where the log is not known.
+    lag: Option<i64>,
+}
+
+/// Reads all of it. Of each topic the newest incarnation is shown.
+pub(super) async fn read(config: &Config, warehouse: &Warehouse, subjects: &Subjects) -> Result<Vec<Row>, Error> {
+    let tables = lake::tables(subjects);
+    let standing = lake::standing(config, warehouse, &tables).await?;
+    let incarnations = lake::incarnations(config, subjects, &standing);
+    let logs = lake::logs(config, subjects).await;
+    let mut rows = Vec::new();
+    for table in &tables {
+        let Some(offsets) = standing.get(&table.path) else { continue };
+        let follows = |topic: &&std::sync::Arc<str>| table.topic.as_ref().is_none_or(|fed_by| fed_by == *topic);
+        for topic in incarnations.keys().filter(follows) {
+            let incarnation = incarnations[topic];
+            let log = if let Some(Logs::Ranges(log)) = logs.get(&**topic) { Some(log) } else { None };
+            let stored = offsets
+                .iter()
+                .filter(|(partition, _)| partition.topic == *topic && partition.incarnation == incarnation);
+            let mut ids: BTreeSet<i32> = stored.map(|(partition, _)| partition.partition).collect();
+            ids.extend(log.into_iter().flat_map(|log| log.keys()));
+            for partition in ids {
+                let source = crate::checkpoint::SourcePartition { topic: topic.clone(), incarnation, partition };
+                rows.push(Row::new(
+                    &table.path,
+                    &source,
+                    offsets.get(&source),
+                    log.and_then(|log| log.get(&partition)),
+                ));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+impl Row {
+    fn new(table: &str, source: &crate::checkpoint::SourcePartition, next: Option<i64>, log: Option<&Log>) -> Self {
+        let lag = log.map(|log| (log.end - next.unwrap_or(log.start).max(log.start)).max(0));
+        Self {
+            table: table.to_owned(),
+            topic: source.topic.to_string(),
+            incarnation: source.incarnation,
+            partition: source.partition,
+            next,
+            log_start: log.map(|log| log.start),
+            log_end: log.map(|log| log.end),
+            lag,
+        }
+    }
+}
+
+/// For a person: a line a partition, a dash for what is not known.
+pub(super) fn text(rows: &[Row]) -> String {
+    let mut table = Table::new(0);
+    table.row(["table", "topic", "incarnation", "partition", "next", "log start", "log end", "lag"]);
+    let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    for row in rows {
+        let cells = [
+            row.table.clone(),
+            row.topic.clone(),
+            row.incarnation.to_string(),
+            row.partition.to_string(),
+            number(row.next),
+            number(row.log_start),
+            number(row.log_end),
+            number(row.lag),
+        ];
+        table.row(cells.iter().map(String::as_str));
+    }
+    table.to_string()
+}
+
+/// For a machine: one line.
+pub(super) fn json(rows: &[Row]) -> String {
+    format!("{}\n", serde_json::to_string(rows).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::SourcePartition;
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        let at = |partition| SourcePartition { topic: "orders".into(), incarnation: 1, partition };
+        let log = Log { start: 5, end: 30 };
+        let rows = [
+            Row::new("silver/retail/sales", &at(0), Some(20), Some(&log)),
+            Row::new("silver/retail/sales", &at(1), None, Some(&log)),
+            Row::new("_lakeward/commits", &at(0), Some(20), None),
+        ];
+        insta::assert_snapshot!(text(&rows), @r"
+        table                topic   incarnation  partition  next  log start  log end  lag
+        silver/retail/sales  orders  1            0          20    5          30       10
+        silver/retail/sales  orders  1            1          -     5          30       25
+        _lakeward/commits    orders  1            0          20    -          -        -
+        ");
+    }
+}

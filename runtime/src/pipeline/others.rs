@@ -1,0 +1,211 @@
+//! The partitions of other instances, as far as those have committed them: what they add to this instance's answers, horizons and gold.
+//!
+//! Nobody tells anybody anything: committed partials travel through the state tables, whose logs are followed here. So an answer is
+//! global everywhere, live for this instance's own partitions and as fresh as the last micro-batch for those of others.
+
+use super::Error;
+use super::plan::{Gold, Plan};
+use super::session::{self, Slot};
+use crate::aggregate::{Changes, PartitionState, View};
+use crate::checkpoint::SourcePartition;
+use crate::clock;
+use crate::config::Config;
+use crate::sink::Table;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{BooleanArray, RecordBatch};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often the brokers are asked for the ends of the logs.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
+/// What is known of the partitions that are not this instance's.
+#[derive(Debug)]
+pub(super) struct Others {
+    /// The partitions, with what their logs held at the start.
+    pub(super) slots: Vec<Slot>,
+    by_gold: Vec<OfGold>,
+    idle_after_ms: i64,
+    /// By slot: the end of its log, as the brokers last said; they are asked by a task of its own.
+    log_ends: Arc<Vec<AtomicI64>>,
+    asked: Option<Instant>,
+}
+
+/// What they add to one gold product.
+#[derive(Debug, Default)]
+struct OfGold {
+    /// By Kafka partition; also of partitions that the topic no longer has: what was counted stays counted.
+    states: BTreeMap<i32, PartitionState>,
+    /// Files of the state table that are in the states, or are our own.
+    seen: BTreeSet<String>,
+    /// By partition: its offset when last looked at, and since when it has been that.
+    moved: BTreeMap<i32, (i64, i64)>,
+}
+
+impl Others {
+    pub(super) fn new(plan: &Plan, slots: Vec<Slot>, idle_after: Duration) -> Self {
+        let idle_after_ms = i64::try_from(idle_after.as_millis()).unwrap_or(i64::MAX);
+        let log_ends = Arc::new(slots.iter().map(|slot| AtomicI64::new(slot.log.end)).collect());
+        let by_gold = plan.golds.iter().map(|_| OfGold::default()).collect();
+        Self { slots, by_gold, idle_after_ms, log_ends, asked: None }
+    }
+
+    /// Asks the brokers, once in a while and in the background, how far the partitions have been written.
+    pub(super) fn ask_log_ends(&mut self, config: &Arc<Config>) {
+        let now = clock::instant();
+        if self.is_empty() || self.asked.is_some_and(|asked| now.duration_since(asked) < ASK_EVERY) {
+            return;
+        }
+        self.asked = Some(now);
+        let (config, log_ends) = (Arc::clone(config), Arc::clone(&self.log_ends));
+        let partitions: Vec<SourcePartition> = self.slots.iter().map(|slot| slot.partition.clone()).collect();
+        tokio::task::spawn_blocking(move || {
+            let Some(first) = partitions.first() else { return };
+            let Ok(kafka) = session::connect(&config, &first.topic) else { return };
+            for (partition, log_end) in partitions.iter().zip(log_ends.iter()) {
+                match kafka.log_range(&partition.topic, partition.partition) {
+                    Ok(log) => log_end.store(log.end, Ordering::Relaxed),
+                    Err(_) => return,
+                }
+            }
+        });
+    }
+
+    /// Whether this instance has everything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// A partition of others.
+    pub(super) fn partition(&self, topic: usize, partition: i32) -> Option<&SourcePartition> {
+        let found = self.slots.iter().find(|slot| slot.topic == topic && slot.partition.partition == partition);
+        found.map(|slot| &slot.partition)
+    }
+
+    /// Takes the state of a partition that is not this instance's, as it was restored from the table's files.
+    pub(super) fn adopt(&mut self, gold: usize, partition: i32, state: PartitionState) {
+        self.by_gold[gold].states.insert(partition, state);
+    }
+
+    /// These files of the state table need not be looked at.
+    pub(super) fn note<'a>(&mut self, gold: usize, files: impl Iterator<Item = &'a String>) {
+        if !self.is_empty() {
+            self.by_gold[gold].seen.extend(files.cloned());
+        }
+    }
+
+    /// Reads what others committed since the last time, and shows it.
+    pub(super) async fn follow(
+        &mut self,
+        plan: &Plan,
+        tables: &mut [Table],
+        views: &[Arc<View>],
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        for (index, gold) in plan.golds.iter().enumerate() {
+            let table = &mut tables[gold.state_table];
+            table.catch_up(None).await?;
+            let of_gold = &mut self.by_gold[index];
+            let foreign = self.slots.iter().filter(|slot| slot.topic == gold.topic);
+            let offsets: BTreeMap<i32, i64> = foreign
+                .map(|slot| (slot.partition.partition, table.offsets().get(&slot.partition).unwrap_or(0)))
+                .collect();
+            of_gold.read(table, gold, &offsets).await?;
+            let changes = of_gold.changes(&offsets, now_ms);
+            changes.iter().for_each(|changes| views[index].apply_live(changes));
+            if !changes.is_empty() {
+                views[index].apply_committed(table.micro_batch(), &changes);
+            }
+            let since = of_gold.moved.iter().map(|(partition, (_, since_ms))| (*partition, *since_ms));
+            views[index].set_elsewhere(since.collect());
+            views[index].set_horizon_ms(table.horizon_ms());
+            let gold_table = &mut tables[gold.gold_table];
+            gold_table.catch_up(None).await?;
+            let version = i64::try_from(gold_table.version()).unwrap_or(i64::MAX);
+            views[index].set_table(version, gold_table.micro_batch());
+        }
+        Ok(())
+    }
+
+    /// `(gold product, watermark)` of every partition that holds the horizon back: see `horizon.rs` for the rule. One that was empty a
+    /// moment ago may have records by now, so it holds back for a while like any other.
+    pub(super) fn watermarks(&self, plan: &Plan, now_ms: i64) -> Vec<(usize, i64)> {
+        let mut watermarks = Vec::new();
+        for (index, gold) in plan.golds.iter().enumerate() {
+            let of_gold = &self.by_gold[index];
+            for (slot, log_end) in self.slots.iter().zip(&*self.log_ends).filter(|(slot, _)| slot.topic == gold.topic) {
+                let partition = slot.partition.partition;
+                let (offset, since_ms) = of_gold.moved.get(&partition).copied().unwrap_or((0, now_ms));
+                let is_read = offset >= log_end.load(Ordering::Relaxed);
+                let is_idle = is_read && now_ms.saturating_sub(since_ms) >= self.idle_after_ms;
+                if !is_idle {
+                    let state = of_gold.states.get(&partition);
+                    watermarks.push((index, state.map_or(i64::MIN, PartitionState::watermark_ms)));
+                }
+            }
+        }
+        watermarks
+    }
+
+    /// All groups of all partitions of others, each with the micro-batch that it is of, for a snapshot of the state table.
+    pub(super) fn all(&mut self, gold: usize) -> Vec<(i64, Changes)> {
+        let all = self.by_gold[gold].states.values_mut();
+        all.map(|state| (state.newest_micro_batch(), state.take_all(0))).filter(|(_, all)| !all.is_empty()).collect()
+    }
+}
+
+impl OfGold {
+    /// Reads the files of the state table that were not looked at yet, as far as they are of `foreign` partitions.
+    async fn read(&mut self, table: &Table, gold: &Gold, foreign: &BTreeMap<i32, i64>) -> Result<(), Error> {
+        let error = |source| Error::State { product: gold.plan.path().to_owned(), source: Box::new(source) };
+        for file in table.files().keys().filter(|file| !self.seen.contains(*file)) {
+            for rows in table.read_rows(file).await? {
+                for (partition, rows) in by_partition(&rows) {
+                    if foreign.contains_key(&partition) {
+                        let new = || PartitionState::new(Arc::clone(&gold.plan), partition);
+                        self.states.entry(partition).or_insert_with(new).restore(&rows).map_err(error)?;
+                    }
+                }
+            }
+        }
+        self.seen = table.files().keys().cloned().collect();
+        Ok(())
+    }
+
+    /// What changed in the partitions that moved, as `offsets` says, since the last time.
+    fn changes(&mut self, offsets: &BTreeMap<i32, i64>, now_ms: i64) -> Vec<Changes> {
+        let mut all = Vec::new();
+        for (partition, offset) in offsets {
+            let moved = self.moved.entry(*partition).or_insert((-1, now_ms));
+            if moved.0 == *offset {
+                continue;
+            }
+            *moved = (*offset, now_ms);
+            if let Some(state) = self.states.get_mut(partition) {
+                all.push(state.take_live(*offset));
+            }
+        }
+        all
+    }
+}
+
+/// Splits rows of a state table by the Kafka partition that they belong to.
+pub(super) fn by_partition(rows: &RecordBatch) -> Vec<(i32, RecordBatch)> {
+    let Some(column) = rows.column_by_name("partition") else { return Vec::new() };
+    let Some(partitions) = column.as_primitive_opt::<Int32Type>() else { return Vec::new() };
+    let mut ids: Vec<i32> = partitions.values().to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    let of = |id: i32| {
+        let mask: BooleanArray = partitions.values().iter().map(|partition| Some(*partition == id)).collect();
+        let rows = arrow_select::filter::filter_record_batch(rows, &mask).expect("the mask is as long as the rows");
+        (id, rows)
+    };
+    ids.into_iter().map(of).collect()
+}

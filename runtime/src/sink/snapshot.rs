@@ -1,0 +1,188 @@
+//! A table as a reader sees it: the files and offsets of one version. Nothing is made or changed.
+
+use super::Error;
+use super::log::{self, Entry};
+use super::ranges::RangeReader;
+use super::table::RECENT_COMMITS;
+use super::warehouse::{TableStore, Warehouse};
+use crate::checkpoint::{Checkpoint, SourcePartition};
+use arrow_array::RecordBatch;
+use deltalake::DeltaTable;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use std::collections::BTreeMap;
+
+/// Rows of a batch: few enough that a wide column of it is small.
+const BATCH_ROWS: usize = 8_192;
+
+/// One version of a table.
+#[derive(Debug)]
+pub struct Snapshot {
+    path: String,
+    pipeline: String,
+    store: TableStore,
+    delta: DeltaTable,
+    version: u64,
+    recent: Checkpoint,
+    parts: Vec<Part>,
+}
+
+/// A file of a table.
+#[derive(Debug, Clone)]
+pub struct Part {
+    path: Path,
+    /// Bytes.
+    pub size: u64,
+    /// The number of rows, where the log says it.
+    pub rows: u64,
+    /// When it was committed, in milliseconds since 1970-01-01T00:00:00Z: one time for all files of one of our commits.
+    pub committed_at_ms: i64,
+    /// The values of the partition columns, as the log holds them.
+    pub partition_values: BTreeMap<String, Option<String>>,
+}
+
+/// Rows of a file, batch by batch.
+pub struct Rows {
+    /// Whether Lakeward wrote the file.
+    pub is_ours: bool,
+    /// The batches, with the columns in the file's order.
+    pub batches: BoxStream<'static, Result<RecordBatch, Error>>,
+}
+
+impl Snapshot {
+    /// Opens a table at a version, the newest without one; `None` if there is no table.
+    ///
+    /// # Errors
+    /// When the store fails or the log cannot be read.
+    pub async fn open(
+        lake: &Warehouse,
+        pipeline: &str,
+        path: &str,
+        version: Option<u64>,
+    ) -> Result<Option<Self>, Error> {
+        let store = lake.table_store(path);
+        let first = store.store.list(Some(&Path::from("_delta_log"))).next().await;
+        if first.transpose().map_err(Error::Store)?.is_none() {
+            return Ok(None);
+        }
+        let log_error = |source| Error::Log { table: path.to_owned(), source: Box::new(source) };
+        let mut delta = DeltaTable::new(lake.log_store(path));
+        match version {
+            Some(version) => delta.load_version(version).await.map_err(log_error)?,
+            None => delta.load().await.map_err(log_error)?,
+        }
+        let state = delta.snapshot().map_err(log_error)?;
+        let (version, mut parts) = (state.version(), Vec::new());
+        for file in state.log_data().iter() {
+            parts.push(Part {
+                path: file.object_store_path(),
+                size: u64::try_from(file.size()).unwrap_or(0),
+                rows: file.num_records().unwrap_or(0) as u64,
+                committed_at_ms: file.modification_time(),
+                partition_values: file.partition_values_map().into_iter().collect(),
+            });
+        }
+        parts.sort_by(|left, right| left.path.cmp(&right.path));
+        let recent = Checkpoint::default();
+        let mut snapshot =
+            Self { path: path.to_owned(), pipeline: pipeline.to_owned(), store, delta, version, recent, parts };
+        snapshot.read_recent().await?;
+        Ok(Some(snapshot))
+    }
+
+    /// The table's path below the lake's location.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The version.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The files.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The offsets that the newest commits name: of all partitions that somebody owned lately.
+    #[must_use]
+    pub fn recent_offsets(&self) -> &Checkpoint {
+        &self.recent
+    }
+
+    /// The offsets of these partitions and of all recent ones.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn offsets<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a SourcePartition>,
+    ) -> Result<Checkpoint, Error> {
+        let mut offsets = self.recent.clone();
+        let log_error = |source| Error::Log { table: self.path.clone(), source: Box::new(source) };
+        let is_all = self.version <= RECENT_COMMITS;
+        for partition in partitions {
+            if is_all || offsets.get(partition).is_some() {
+                continue;
+            }
+            let state = self.delta.snapshot().map_err(log_error)?;
+            let app_id = partition.app_id(&self.pipeline);
+            let found = state.transaction_version(self.delta.log_store().as_ref(), app_id).await.map_err(log_error)?;
+            if let Some(next) = found {
+                offsets.set(partition.clone(), next);
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// Rows of a file, only these columns of those that it has. Types are those of the Parquet schema, whoever wrote the file.
+    ///
+    /// # Errors
+    /// When the store fails or the file is no Parquet file.
+    pub async fn rows(&self, part: &Part, columns: &[&str]) -> Result<Rows, Error> {
+        let (table, file) = (self.path.clone(), part.path.to_string());
+        let error = move |source| Error::Decode { table: table.clone(), file: file.clone(), source };
+        let reader = RangeReader::new(self.store.store.clone(), part.path.clone(), part.size);
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder =
+            ParquetRecordBatchStreamBuilder::new_with_options(reader, options).await.map_err(error.clone())?;
+        let is_ours =
+            builder.metadata().file_metadata().created_by().is_some_and(|writer| writer.starts_with("lakeward/"));
+        let wanted = builder.schema().fields().iter().enumerate();
+        let wanted = wanted.filter(|(_, field)| columns.contains(&field.name().as_str())).map(|(index, _)| index);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.collect::<Vec<_>>());
+        let stream = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(error.clone())?;
+        Ok(Rows { is_ours, batches: stream.map_err(error).boxed() })
+    }
+
+    /// Of each partition the offset in the newest commit that names it.
+    async fn read_recent(&mut self) -> Result<(), Error> {
+        let oldest = self.version.saturating_sub(RECENT_COMMITS);
+        for version in (oldest..=self.version).rev() {
+            let bytes = match self.store.store.get(&Path::from(log::entry_path(version))).await {
+                Ok(found) => found.bytes().await.map_err(Error::Store)?,
+                Err(object_store::Error::NotFound { .. }) => return Ok(()),
+                Err(source) => return Err(Error::Store(source)),
+            };
+            let entry = Entry::parse(&bytes, &self.pipeline).map_err(|source| Error::Commit {
+                table: self.path.clone(),
+                version,
+                source,
+            })?;
+            for (partition, next) in entry.offsets {
+                if self.recent.get(&partition).is_none() {
+                    self.recent.set(partition, next);
+                }
+            }
+        }
+        Ok(())
+    }
+}
