@@ -233,6 +233,7 @@ fn properties(port: u16, controller_port: u16, data: &Path) -> String {
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
+         group.min.session.timeout.ms=500\n\
          group.consumer.heartbeat.interval.ms=1000\n\
          group.consumer.min.heartbeat.interval.ms=500\n",
         data.display()

@@ -19,15 +19,15 @@ import deltalake
 import duckdb
 
 SALES = {
-    "_lakeward_partition": "INTEGER", "_lakeward_offset": "BIGINT", "seq": "BIGINT", "invoice": "VARCHAR", "kind": "VARCHAR",
+    "_lakeward_incarnation": "INTEGER", "_lakeward_partition": "INTEGER", "_lakeward_offset": "BIGINT", "seq": "BIGINT", "invoice": "VARCHAR", "kind": "VARCHAR",
     "stock_code": "VARCHAR", "description": "VARCHAR", "quantity": "BIGINT", "unit_price": "DECIMAL(18, 3)",
     "line_total": "DECIMAL(18, 3)", "customer_id": "BIGINT", "country": "VARCHAR", "sold_at": "TIMESTAMPTZ",
 }
 LETTERS = {
-    "partition": "INTEGER", "offset": "BIGINT", "stage": "VARCHAR", "reason": "VARCHAR", "product": "VARCHAR", "value": "BLOB",
+    "incarnation": "INTEGER", "partition": "INTEGER", "offset": "BIGINT", "stage": "VARCHAR", "reason": "VARCHAR", "product": "VARCHAR", "value": "BLOB",
 }
 # The host's own words for a reason are not the generator's to know.
-COMPARED_LETTERS = """"partition", "offset", stage, CASE stage WHEN 'transform' THEN reason END AS reason, product, value"""
+COMPARED_LETTERS = """incarnation, "partition", "offset", stage, CASE stage WHEN 'transform' THEN reason END AS reason, product, value"""
 HOUR = """SELECT country, date_trunc('hour', sold_at) AS window_start, count(*)::BIGINT AS lines,
                  sum(line_total)::DECIMAL(38, 3) AS revenue, count(DISTINCT customer_id)::BIGINT AS customers
           FROM all_sales WHERE NOT late_for_hour GROUP BY ALL"""
@@ -106,8 +106,8 @@ class Checker:
         )
 
     def expect(self, sales, dead_letters):
-        origin = 'partition::INTEGER, "offset"::BIGINT'
-        rest = ", ".join(f'"{name}"::{kind}' for name, kind in list(SALES.items())[2:])
+        origin = '0, partition::INTEGER, "offset"::BIGINT'
+        rest = ", ".join(f'"{name}"::{kind}' for name, kind in list(SALES.items())[3:])
         self.insert("sales", sales, f"SELECT {origin}, {rest}, late_for_hour::BOOLEAN, late_for_day::BOOLEAN")
         letter = 'stage::VARCHAR, reason::VARCHAR, product::VARCHAR, encode(value::VARCHAR)'
         self.insert("letters", dead_letters, f"SELECT {origin}, {letter}")
