@@ -31,6 +31,8 @@ pub enum Kind {
     StoreHangs,
     /// The object store does what it is asked and says that it did not.
     StoreLies,
+    /// SIGKILL, and a new start, while the object store lies.
+    KillUnderLies,
     /// Another process compacts the silver table.
     Compaction,
     /// The disk of the lake is full for a while.
@@ -54,7 +56,7 @@ impl Kind {
         match self {
             Self::KillAtPoint => 40,
             Self::Kill => 15,
-            Self::Zombie | Self::Compaction | Self::StoreFails | Self::StoreLies => 10,
+            Self::Zombie | Self::Compaction | Self::StoreFails | Self::StoreLies | Self::KillUnderLies => 10,
             Self::Restart | Self::DiskFull | Self::StoreHangs | Self::Join | Self::Leave => 6,
             Self::Rolling => 4,
             Self::Broker => 2,
@@ -64,7 +66,9 @@ impl Kind {
     /// Why a run cannot have this kind; `None` where it can.
     pub(crate) fn missing(self, means: Means) -> Option<&'static str> {
         match self {
-            Self::StoreFails | Self::StoreHangs | Self::StoreLies => (!means.store).then_some("it needs --lake s3"),
+            Self::StoreFails | Self::StoreHangs | Self::StoreLies | Self::KillUnderLies => {
+                (!means.store).then_some("it needs --lake s3")
+            }
             Self::DiskFull => (!means.disk).then_some("it needs --lake file, and root to mount a small disk"),
             Self::Join | Self::Leave | Self::Rolling => {
                 (means.instances < 2).then_some("it needs --instances 2 or more")
@@ -109,7 +113,7 @@ impl Fault {
         }
         let point = random.choose(&POINTS);
         // These are passed a dozen times a micro-batch, the others once or twice.
-        let passes = if matches!(point, "file.written" | "entry.put") { 16 } else { 4 };
+        let passes = if matches!(point, "file.written" | "entry.put") { 16 } else { 3 };
         Self {
             kind,
             point,
@@ -153,6 +157,6 @@ mod tests {
     fn what_the_run_lacks_is_not_drawn() {
         let none = Means { store: false, disk: false, instances: 1 };
         let lacking: Vec<_> = Kind::value_variants().iter().filter(|kind| kind.missing(none).is_some()).collect();
-        assert_eq!(lacking.len(), 7);
+        assert_eq!(lacking.len(), 8);
     }
 }

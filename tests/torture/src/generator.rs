@@ -64,6 +64,15 @@ pub(crate) struct Events {
     pub(crate) dead_letters: Vec<DeadLetter>,
 }
 
+impl Events {
+    /// Says of one row what is not so.
+    pub(crate) fn falsify(&mut self) {
+        if let Some(sale) = self.sales.last_mut() {
+            sale.quantity += 1;
+        }
+    }
+}
+
 /// The events of one topic from its beginning.
 #[derive(Debug)]
 pub(crate) struct Generator {

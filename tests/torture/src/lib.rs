@@ -54,6 +54,8 @@ pub struct Settings {
     pub instances: usize,
     /// The kinds of faults to draw from; all that are possible without.
     pub only: Vec<Kind>,
+    /// Falsifies the record in one digit a round: a check that does not notice checks nothing.
+    pub falsify: bool,
 }
 
 /// Plays rounds with the `lakeward` at `binary`, and says a line about each.

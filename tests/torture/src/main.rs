@@ -74,6 +74,7 @@ fn torture(arguments: Arguments) -> Result<Summary> {
         lake: arguments.lake,
         instances: usize::from(arguments.instances),
         only: arguments.only,
+        falsify: false,
     };
     lakeward_torture::run(&settings, &binary, |line| println!("{line}"))
 }

@@ -18,6 +18,18 @@ const SIGKILL: i32 = 9;
 /// How long an instance may live that is to kill itself; a point that it does not pass in this time it never passes.
 const ARMED_LIMIT: Duration = Duration::from_millis(2_500);
 
+/// Half of what is asked is done and denied.
+const LIES: Mischief = Mischief {
+    refuse: 0,
+    deny: 200,
+    cut: 200,
+    repeat: 300,
+    hang: 0,
+    slow: 0,
+    hold: Duration::ZERO,
+    delay: Duration::ZERO,
+};
+
 /// What a round brought.
 #[derive(Debug, Default)]
 pub(crate) struct Played {
@@ -67,7 +79,8 @@ impl Round<'_> {
             Kind::StoreHangs => {
                 self.store(Mischief { hang: 300, hold: Duration::from_millis(1_500), ..Mischief::default() })
             }
-            Kind::StoreLies => self.store(Mischief { deny: 200, cut: 200, repeat: 300, ..Mischief::default() }),
+            Kind::StoreLies => self.store(LIES),
+            Kind::KillUnderLies => self.kill_under_lies(),
             Kind::Compaction => self.compaction(),
             Kind::DiskFull => self.disk_full(),
         }
@@ -187,6 +200,19 @@ impl Round<'_> {
         })?;
         let after = self.proxy_mischief(Mischief::default())?;
         self.played.note = Some(format!("{} requests met with it", after - before));
+        self.recover()
+    }
+
+    fn kill_under_lies(&mut self) -> Result<()> {
+        self.proxy_mischief(LIES)?;
+        self.while_sending(|round| {
+            wait::moment(round.fault.after);
+            round.victim().kill()?;
+            round.world.start(round.epoch, &[])?;
+            wait::moment(round.fault.length);
+            Ok(())
+        })?;
+        self.proxy_mischief(Mischief::default())?;
         self.recover()
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct World {
     product: Product,
     /// Whether this `lakeward` has the command `verify`.
     pub(crate) can_verify: bool,
+    /// Whether the record is falsified.
+    falsify: bool,
     lakes: usize,
 }
 
@@ -62,7 +64,7 @@ impl World {
         let product = Product::new(binary.to_owned())?;
         let can_verify = command::works(product.command().args(["verify", "--help"]));
         let means = Means { store: is_s3, disk: !is_s3 && Disk::is_possible(), instances: settings.instances };
-        Ok(Self { kafka, checker, proxy, means, minio, product, can_verify, lakes: 0 })
+        Ok(Self { kafka, checker, proxy, means, minio, product, can_verify, falsify: settings.falsify, lakes: 0 })
     }
 
     /// An empty topic and an empty lake.
@@ -125,7 +127,10 @@ impl World {
 
     /// The next `count` events: they are on the record from now on.
     pub(crate) fn events(&mut self, epoch: &mut Epoch, random: &mut Random, count: u64) -> Result<Vec<Message>> {
-        let events = epoch.generator.events(random, usize::try_from(count)?);
+        let mut events = epoch.generator.events(random, usize::try_from(count)?);
+        if self.falsify {
+            events.falsify();
+        }
         self.checker.expect(&events, epoch.folder.path())?;
         Ok(events.messages)
     }
