@@ -10,6 +10,7 @@ use crate::checkpoint::SourcePartition;
 use crate::config::{Config, Start};
 use crate::sink::{Table, Warehouse};
 use crate::source::{Assigned, Files, Kafka, Lease, LogRange, Reader, Settings};
+use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -277,8 +278,9 @@ async fn restore(
     let of_topic = |lane: &&Lane| lane.topic == gold.topic;
     let mut states: BTreeMap<i32, PartitionState> =
         lanes.iter().filter(of_topic).map(|lane| lane.partition.partition).map(|of| (of, new(of))).collect();
-    for file in table.files().keys() {
-        for rows in table.read_rows(file).await? {
+    let mut files = std::pin::pin!(table.all_rows());
+    while let Some(file) = files.next().await {
+        for rows in file? {
             for (partition, rows) in by_partition(&rows) {
                 states.entry(partition).or_insert_with(|| new(partition)).restore(&rows).map_err(error)?;
             }

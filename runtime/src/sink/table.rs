@@ -10,7 +10,7 @@ use crate::fault;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use deltalake::DeltaTable;
-use futures::StreamExt;
+use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, HashMap};
 
 /// How many of the newest commits are searched for offsets before the whole log is asked: each of our commits names every partition.
 pub(super) const RECENT_COMMITS: u64 = 20;
+
+/// Objects read at the same time while a table is opened: on a store some tens of milliseconds away their number is what a start takes.
+const READS: usize = 16;
 
 /// The newest protocol that we write: append-only tables and column invariants, neither of which our tables use.
 const WRITER_VERSION: i32 = 2;
@@ -197,6 +200,11 @@ impl Table {
         reader.collect::<Result<_, _>>().map_err(|source| error(source.into()))
     }
 
+    /// The rows of all active files, a file at a time and in no order.
+    pub fn all_rows(&self) -> impl Stream<Item = Result<Vec<RecordBatch>, Error>> {
+        futures::stream::iter(self.files.keys()).map(|file| self.read_rows(file)).buffer_unordered(READS)
+    }
+
     async fn exists(&self) -> Result<bool, Error> {
         let log = Path::from("_delta_log");
         let first = self.store.store.list(Some(&log)).next().await;
@@ -291,8 +299,9 @@ impl Table {
     /// that is owned today; [`Self::find_offsets`] looks for others.
     async fn recent_offsets(&mut self) -> Result<(), Error> {
         let oldest = self.version.saturating_sub(RECENT_COMMITS);
-        for version in (oldest..=self.version).rev() {
-            let Some(entry) = self.read_entry(version).await? else { break };
+        let read = futures::stream::iter((oldest..=self.version).rev()).map(|version| self.read_entry(version));
+        let entries: Vec<Option<Entry>> = read.buffered(READS).try_collect().await?;
+        for entry in entries.into_iter().map_while(|entry| entry) {
             self.note(&entry);
             for (partition, next) in entry.offsets {
                 if self.offsets.get(&partition).is_none() {
