@@ -109,7 +109,11 @@ fn pages(stage: &Stage) -> Result<()> {
 
     let catalog = instance.get("/v1/products")?;
     ensure!(catalog.status == 200 && catalog.body.contains("sales_by_country"), "{}", catalog.body);
-    let status = instance.get("/v1/status")?.json()?;
+    // The commit ends a moment after its numbers are shown.
+    let status = instance.wait_for(COMMITTED, "a status about both records", |instance| {
+        let status = instance.get("/v1/status")?.json()?;
+        Ok((status["commits"]["total"]["records"] == json!(2)).then_some(status))
+    })?;
     ensure!(status["pipeline"] == stage.pipeline(), "{status}");
     ensure!(status["topics"][0]["partitions"][0]["next_offset"] == json!(2), "{status}");
     ensure!(status["commits"]["total"]["dead_letters"] == json!(1), "{status}");
