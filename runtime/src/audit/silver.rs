@@ -127,7 +127,10 @@ impl Reading<'_> {
             beyond.for_each(|offset| {
                 bad.add(|| format!("{} is beyond the table's offset {next}", show(topic, *source, offset)))
             });
-            let skipped = self.ledger.chains.get(&partition).map(|chain| chain.skipped.as_slice()).unwrap_or_default();
+            let chain = self.ledger.chains.get(&partition);
+            let before = origins.named(*source, 0..chain.map_or(0, |chain| chain.first));
+            before.for_each(|offset| bad.add(|| format!("{} is of no micro-batch", show(topic, *source, offset))));
+            let skipped = chain.map(|chain| chain.skipped.as_slice()).unwrap_or_default();
             let passed = passed.and_then(|passed| passed.get(&partition)).map(Vec::as_slice).unwrap_or_default();
             for range in skipped.iter().chain(passed) {
                 let inside = origins.named(*source, range.clone());
