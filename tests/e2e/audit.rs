@@ -76,6 +76,11 @@ fn verify(stage: &Stage, config: &Config) -> Result<Verdict> {
     Ok(Verdict { code: finished.code, report })
 }
 
+/// What a case has written is what it should be, says the audit.
+pub(crate) fn holds(stage: &Stage, config: &Config) -> Result<()> {
+    verify(stage, config)?.ensure_holds()
+}
+
 fn kills(stage: &Stage) -> Result<()> {
     let events = retail::events(24_000)?;
     let broker = stage.broker()?;
@@ -295,7 +300,11 @@ fn moved_alone(stage: &Stage) -> Result<()> {
     let summary = stage.until_current(&config)?;
     ensure!(summary.records == 1_000, "the other tables go on where they were: {summary:?}");
     ensure!(summary.rows.get("retail/sales").is_some_and(|rows| *rows <= 200), "{summary:?}");
-    verify(stage, &config)?.ensure_holds().context("after reading on")
+    verify(stage, &config)?.ensure_holds().context("after reading on")?;
+    // Back to where it passed over: what it lacks there comes after all.
+    let (code, said) = move_offsets(stage, &config, &["--product", "retail/sales", "--to", "850"])?;
+    ensure!(code == Some(64) && said.contains("would have it twice"), "{code:?} {said}");
+    Ok(())
 }
 
 fn recreated(stage: &Stage) -> Result<()> {

@@ -70,7 +70,7 @@ impl Chain {
 }
 
 /// Takes a range out of disjoint ranges.
-fn subtract(ranges: &mut Vec<Range<i64>>, taken: &Range<i64>) {
+pub(super) fn subtract(ranges: &mut Vec<Range<i64>>, taken: &Range<i64>) {
     let left = |range: &Range<i64>| range.start..range.end.min(taken.start);
     let right = |range: &Range<i64>| range.start.max(taken.end)..range.end;
     *ranges = ranges.iter().flat_map(|range| [left(range), right(range)]).filter(|range| !range.is_empty()).collect();

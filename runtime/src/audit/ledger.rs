@@ -1,8 +1,8 @@
 //! The commits table, read back: what each micro-batch says it did.
 
 use super::Error;
-use super::chain::{Chain, Step};
-use crate::checkpoint::SourcePartition;
+use super::chain::{Chain, Step, subtract};
+use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::sink::{Snapshot, system};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -44,7 +44,7 @@ pub(super) struct Entry {
 /// All of the commits table.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// The rows, in no particular order.
+    /// The rows, by number.
     pub(super) entries: Vec<Entry>,
     /// Partition by partition, the steps of the pipeline as a whole.
     pub(super) chains: BTreeMap<SourcePartition, Chain>,
@@ -54,6 +54,8 @@ pub(super) struct Ledger {
     back: BTreeMap<SourcePartition, Vec<(i64, i64)>>,
     /// Partitions in which a single product was moved back, by its table: it catches up with the others.
     pub(super) moved_back: BTreeSet<(String, SourcePartition)>,
+    /// What such a product has not read again yet.
+    behind: BTreeMap<String, BTreeMap<SourcePartition, Range<i64>>>,
 }
 
 impl Ledger {
@@ -76,7 +78,8 @@ impl Ledger {
 
     /// Puts the rows of the table together.
     #[must_use]
-    pub(super) fn of(entries: Vec<Entry>) -> Self {
+    pub(super) fn of(mut entries: Vec<Entry>) -> Self {
+        entries.sort_by_key(|entry| entry.micro_batch);
         let mut steps: BTreeMap<SourcePartition, Vec<Step>> = BTreeMap::new();
         let mut ledger = Self::default();
         for entry in &entries {
@@ -113,14 +116,36 @@ impl Ledger {
     fn pass(&mut self, entry: &Entry) {
         for table in &entry.tables {
             for (partition, range) in &entry.offsets {
+                let passed = self.passed.entry(table.clone()).or_default().entry(partition.clone()).or_default();
                 if range.start < range.end {
-                    let passed = self.passed.entry(table.clone()).or_default();
-                    passed.entry(partition.clone()).or_default().push(range.clone());
+                    passed.push(range.clone());
                 } else {
+                    subtract(passed, &(range.end..i64::MAX));
                     self.moved_back.insert((table.clone(), partition.clone()));
                 }
             }
         }
+    }
+
+    /// Takes the offsets of a table: one product that was moved back lacks rows of micro-batches until it has caught up.
+    pub(super) fn note_standing(&mut self, table: &str, offsets: &Checkpoint) {
+        for (_, partition) in self.moved_back.iter().filter(|(moved, _)| moved == table) {
+            let (own, all) = (offsets.get(partition), self.chains.get(partition));
+            if let (Some(own), Some(all)) = (own, all)
+                && own < all.next
+            {
+                let behind = self.behind.entry(table.to_owned()).or_default();
+                behind.insert(partition.clone(), own..all.next);
+            }
+        }
+    }
+
+    /// Whether a single product may lack rows of a range: it was moved over some of it, or is to read it again.
+    #[must_use]
+    pub(super) fn may_lack(&self, table: &str, partition: &SourcePartition, range: &Range<i64>) -> bool {
+        let passed = self.passed.get(table).and_then(|passed| passed.get(partition)).into_iter().flatten();
+        let behind = self.behind.get(table).and_then(|behind| behind.get(partition));
+        passed.chain(behind).any(|lacks| lacks.start < range.end && range.start < lacks.end)
     }
 }
 

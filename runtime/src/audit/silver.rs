@@ -70,6 +70,37 @@ impl Reading<'_> {
         Ok(found)
     }
 
+    /// Reads the table once more, for those gold products that have to look again.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) async fn read_again(
+        &self,
+        golds: &mut [Regrouped<'_>],
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        let mut again: Vec<&mut Regrouped<'_>> =
+            golds.iter_mut().filter_map(|gold| gold.look_again().then_some(gold)).collect();
+        if again.is_empty() {
+            return Ok(());
+        }
+        let mut columns: Vec<&str> = again.iter().flat_map(|gold| gold.columns()).collect();
+        columns.extend(system::ORIGIN_COLUMNS);
+        for part in self.table.parts() {
+            let mut rows = self.table.rows(part, &columns).await?;
+            while let Some(batch) = rows.batches.try_next().await? {
+                if let Some(origins) = Columns::of(&batch, system::ORIGIN_COLUMNS) {
+                    for gold in &mut again {
+                        // A file that cannot be read so was named the first time.
+                        let _ = gold.add(part, &batch, &origins);
+                    }
+                }
+                progress.rows(self.table.path(), 0);
+            }
+        }
+        Ok(())
+    }
+
     async fn read_file(
         &self,
         part: &Part,
