@@ -182,3 +182,66 @@ impl Entry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(partition: i32) -> SourcePartition {
+        SourcePartition { topic: "orders".into(), incarnation: 0, partition }
+    }
+
+    fn entry(micro_batch: i64, offsets: &[(i32, i64, i64)]) -> Entry {
+        let range = |(partition, from, next): &(i32, i64, i64)| (at(*partition), Range { start: *from, end: *next });
+        Entry { micro_batch, offsets: offsets.iter().map(range).collect(), ..Entry::default() }
+    }
+
+    fn moved(micro_batch: i64, from: i64, next: i64, tables: &[&str]) -> Entry {
+        let tables = tables.iter().map(|table| (*table).to_owned()).collect();
+        Entry { is_move: true, tables, ..entry(micro_batch, &[(0, from, next)]) }
+    }
+
+    #[test]
+    fn instances_share_numbers_and_not_partitions() {
+        let ledger = Ledger::of(vec![
+            entry(2, &[(1, 7, 9)]),
+            entry(1, &[(0, 0, 5)]),
+            entry(1, &[(1, 0, 7)]),
+            entry(2, &[(0, 5, 6)]),
+            // The second takes the first one's partition over, and goes on counting from what the tables say.
+            entry(3, &[(0, 6, 20), (1, 9, 9)]),
+        ]);
+        let found: Vec<_> =
+            ledger.chains.iter().map(|(p, chain)| (p.partition, chain.next, chain.faults.len())).collect();
+        assert_eq!(found, [(0, 20, 0), (1, 9, 0)]);
+    }
+
+    #[test]
+    fn a_move_of_one_product_is_no_step_of_the_pipeline() {
+        let table = "silver/a/b";
+        let back = |next| moved(4, 50, next, &[table]);
+        let steps = |last: Option<Entry>| {
+            let first = [entry(1, &[(0, 0, 10)]), moved(2, 10, 50, &[table]), entry(3, &[(0, 10, 60)])];
+            Ledger::of(first.into_iter().chain(last).collect())
+        };
+        let ledger = steps(None);
+        assert_eq!((ledger.chains[&at(0)].next, ledger.chains[&at(0)].faults.len()), (60, 0));
+        assert!(ledger.may_lack(table, &at(0), &(0..11)) && !ledger.may_lack(table, &at(0), &(50..60)));
+        assert!(!ledger.may_lack("silver/a/c", &at(0), &(0..60)));
+
+        let mut ledger = steps(Some(back(20)));
+        assert_eq!(ledger.passed[table][&at(0)].first(), Some(&(10..20)));
+        assert!(!ledger.may_lack(table, &at(0), &(20..60)));
+        ledger.note_standing(table, &[(at(0), 30)].into_iter().collect());
+        assert!(ledger.may_lack(table, &at(0), &(40..60)) && !ledger.may_lack(table, &at(0), &(20..30)));
+    }
+
+    #[test]
+    fn what_is_read_again_counts_for_the_later_micro_batch() {
+        let all = ["silver/a/b", system::DEAD_LETTERS];
+        let ledger = Ledger::of(vec![entry(1, &[(0, 0, 100)]), moved(2, 100, 40, &all), entry(3, &[(0, 40, 120)])]);
+        assert!(ledger.chains[&at(0)].faults.is_empty());
+        assert_eq!(ledger.own_range(1, &at(0), &(0..100)), 0..40);
+        assert_eq!(ledger.own_range(3, &at(0), &(40..120)), 40..120);
+    }
+}
