@@ -142,6 +142,13 @@ fn tamperings() -> Vec<Tampering> {
         ),
         with(
             SALES,
+            json!({"append": "SELECT * REPLACE (sold_at + INTERVAL 400 DAY AS sold_at, DATE '2012-01-01' AS sold_at_month)
+                              FROM tampered WHERE _lakeward_partition = 2 AND _lakeward_offset = 7"}),
+            ("origins", SALES),
+            "orders#0/2 offset 7 stands twice",
+        ),
+        with(
+            SALES,
             json!({"append": "SELECT * REPLACE (99000000 AS _lakeward_offset) FROM tampered LIMIT 1"}),
             ("origins", SALES),
             "offset 99000000 is beyond the table's offset",

@@ -83,7 +83,7 @@ impl<'a> Counting<'a> {
     /// What the tables hold of the offsets of a micro-batch; `None` where that cannot be said.
     fn tally(&mut self, entry: &Entry) -> Option<Tally> {
         let (mut tally, ledger) = (Tally::default(), self.ledger);
-        for name in &entry.modules {
+        for name in &*entry.modules {
             let module = self.subjects.modules.iter().position(|module| module.name == *name)?;
             for (partition, range) in &entry.offsets {
                 let topic = &partition.topic;

@@ -7,10 +7,10 @@ use crate::sink::{Snapshot, system};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, RecordBatch};
-use futures::TryStreamExt;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The columns that are read.
 const COLUMNS: [&str; 10] =
@@ -36,9 +36,9 @@ pub(super) struct Entry {
     /// The range of each partition that the instance owned.
     pub(super) offsets: BTreeMap<SourcePartition, Range<i64>>,
     /// The tables of the pipeline then; of a move, those that were moved.
-    pub(super) tables: BTreeSet<String>,
+    pub(super) tables: Arc<BTreeSet<String>>,
     /// The modules that ran.
-    pub(super) modules: BTreeSet<String>,
+    pub(super) modules: Arc<BTreeSet<String>>,
 }
 
 /// All of the commits table.
@@ -64,13 +64,16 @@ impl Ledger {
     /// # Errors
     /// When it cannot be read, or a row is not as Lakeward writes them.
     pub(super) async fn read(table: &Snapshot) -> Result<Self, Error> {
-        let mut entries = Vec::new();
-        for part in table.parts() {
-            let mut rows = table.rows(part, &COLUMNS).await?;
-            while let Some(batch) = rows.batches.try_next().await? {
-                for row in 0..batch.num_rows() {
-                    entries.push(Entry::of(&batch, row).ok_or(Error::Ledger { version: table.version() })?);
+        let mut entries: Vec<Entry> = Vec::new();
+        for batch in table.all_rows(&COLUMNS).await? {
+            for row in 0..batch.num_rows() {
+                let mut entry = Entry::of(&batch, row).ok_or(Error::Ledger { version: table.version() })?;
+                // Row after row names the same tables and modules; a hundred thousand copies of them would be large.
+                if let Some(last) = entries.last() {
+                    share(&mut entry.tables, &last.tables);
+                    share(&mut entry.modules, &last.modules);
                 }
+                entries.push(entry);
             }
         }
         Ok(Self::of(entries))
@@ -114,7 +117,7 @@ impl Ledger {
 
     /// A move of one product, the others stay where they are.
     fn pass(&mut self, entry: &Entry) {
-        for table in &entry.tables {
+        for table in &*entry.tables {
             for (partition, range) in &entry.offsets {
                 let passed = self.passed.entry(table.clone()).or_default().entry(partition.clone()).or_default();
                 if range.start < range.end {
@@ -149,6 +152,12 @@ impl Ledger {
     }
 }
 
+fn share(names: &mut Arc<BTreeSet<String>>, others: &Arc<BTreeSet<String>>) {
+    if names == others {
+        names.clone_from(others);
+    }
+}
+
 impl Entry {
     fn of(batch: &RecordBatch, row: usize) -> Option<Self> {
         let long = |name: &str| {
@@ -167,7 +176,7 @@ impl Entry {
             // A move back is a range that ends before it starts; it is empty as a range, and both ends are kept.
             SourcePartition::parse(&partition).map(|partition| (partition, Range { start: from, end: next }))
         });
-        let names = |text: &str| json::<serde_json::Value>(text).map(|names| names.into_keys().collect());
+        let names = |text: &str| json::<serde_json::Value>(text).map(|names| Arc::new(names.into_keys().collect()));
         Some(Self {
             micro_batch: long("micro_batch")?,
             is_move: text("kind") == Some(system::CommitKind::Moved.name()),
@@ -197,7 +206,7 @@ mod tests {
     }
 
     fn moved(micro_batch: i64, from: i64, next: i64, tables: &[&str]) -> Entry {
-        let tables = tables.iter().map(|table| (*table).to_owned()).collect();
+        let tables = Arc::new(tables.iter().map(|table| (*table).to_owned()).collect());
         Entry { is_move: true, tables, ..entry(micro_batch, &[(0, from, next)]) }
     }
 
