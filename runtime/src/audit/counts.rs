@@ -202,3 +202,6 @@ fn equation(entry: &Entry) -> String {
     let sign = if *records == with_rows + skips + dead_letters { "=" } else { "is not" };
     format!("{records} records {sign} {with_rows} with rows + {skips} skips + {dead_letters} dead letters")
 }
+
+#[cfg(test)]
+mod tests;

@@ -268,29 +268,4 @@ pub(super) fn cut(gold: &Checkpoint, state: &Checkpoint) -> Checkpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::origins::partition_of;
-    use super::*;
-
-    #[test]
-    fn an_encoded_group_reads_back() {
-        let mut key = Vec::new();
-        let text = Cell::Bytes(b"France".as_slice().into());
-        for cell in [&Cell::Int(7), &text, &Cell::Null, &Cell::Decimal(-3)] {
-            cell.encode(&mut key);
-        }
-        let cells = decode(&key);
-        assert_eq!(cells.len(), 4);
-        assert!(cells[0].is(&text) && cells[1].is(&Cell::Null) && cells[2].is(&Cell::Decimal(-3)));
-        assert!(cells[3].is(&Cell::Int(7)));
-    }
-
-    #[test]
-    fn an_older_incarnation_is_in_gold_as_far_as_in_the_state() {
-        let at = |incarnation, partition| partition_of(&"orders".into(), (incarnation, partition));
-        let gold: Checkpoint = [(at(0, 0), 5), (at(1, 0), 3)].into_iter().collect();
-        let state: Checkpoint = [(at(0, 0), 9), (at(0, 1), 4), (at(1, 0), 7), (at(1, 1), 2)].into_iter().collect();
-        let expected: Checkpoint = [(at(0, 0), 9), (at(0, 1), 4), (at(1, 0), 3)].into_iter().collect();
-        assert_eq!(cut(&gold, &state), expected);
-    }
-}
+mod tests;

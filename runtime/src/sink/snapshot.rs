@@ -35,7 +35,7 @@ pub struct Snapshot {
 }
 
 /// A file of a table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Part {
     path: Path,
     /// Bytes.
