@@ -85,6 +85,15 @@ impl Readers {
     #[must_use]
     pub fn python(&self) -> &Path {
         &self.python
+
+    /// Changes a table behind its writer's back; `how` is what `read_table.py` takes under `tamper`, without the path.
+    ///
+    /// # Errors
+    /// When the table cannot be changed.
+    pub fn tamper(&self, table: &Path, how: &Value) -> Result<()> {
+        let mut request = how.clone();
+        request["path"] = json!(table);
+        self.ask(&json!({ "tamper": request })).with_context(|| format!("tampering with {}: {how}", table.display()))
     }
 
     fn ask<T: DeserializeOwned>(&self, request: &Value) -> Result<T> {
