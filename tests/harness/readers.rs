@@ -85,6 +85,7 @@ impl Readers {
     #[must_use]
     pub fn python(&self) -> &Path {
         &self.python
+    }
 
     /// Changes a table behind its writer's back; `how` is what `read_table.py` takes under `tamper`, without the path.
     ///
