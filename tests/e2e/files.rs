@@ -1,5 +1,6 @@
 //! A topic read from files: the same guarantees, also over a restart in the middle.
 
+use crate::audit;
 use crate::case::Case;
 use crate::exact::{self, DEAD_LETTERS, SALES};
 use anyhow::{Result, ensure};
@@ -46,5 +47,6 @@ fn killed(stage: &Stage) -> Result<()> {
     )?;
     let expected = json!([{ "records": LINES, "distinct_records": LINES, "last": LINES - 1 }]);
     ensure!(json!(found) == expected, "found {found:?}, expected {expected}");
-    exact::gold_adds_up(stage)
+    exact::gold_adds_up(stage)?;
+    audit::holds(stage, &config)
 }

@@ -1,5 +1,6 @@
 //! SIGKILL at any moment, start again: nothing lost, nothing twice.
 
+use crate::audit;
 use crate::case::Case;
 use crate::exact;
 use anyhow::{Context, Result, ensure};
@@ -55,6 +56,7 @@ fn restarts(stage: &Stage) -> Result<()> {
     let again = stage.until_current(&config)?;
     ensure!((again.records, again.dead_letters) == (0, 0), "a run with nothing to do did something: {again:?}");
     exact::check(stage, &produced)?;
+    audit::holds(stage, &config)?;
     live_equals_gold(stage, &mut config)
 }
 

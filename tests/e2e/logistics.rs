@@ -1,5 +1,6 @@
 //! Nested events: one delivery becomes several stops and one tour, of two products.
 
+use crate::audit;
 use crate::case::Case;
 use anyhow::{Result, ensure};
 use lakeward_tests::produce::{Message, Producer};
@@ -71,5 +72,5 @@ fn nested(stage: &Stage) -> Result<()> {
         }]);
         ensure!(json!(found) == expected, "{engine:?} found {found:?}, expected {expected}");
     }
-    Ok(())
+    audit::holds(stage, &config)
 }

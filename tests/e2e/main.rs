@@ -3,6 +3,7 @@
 //! `cargo test --test e2e` runs all of them, `cargo test --test e2e dirty` those whose name has that word. What a case needs and
 //! the machine lacks makes it *ignored*, with what to install; where `CI` is set, it fails.
 
+mod audit;
 mod bad_config;
 mod case;
 mod dirty;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         partitions::cases(),
         s3::cases(),
         torture::cases(),
+        audit::cases(),
     ];
     let trials = themes.into_iter().flatten().map(|case| case.trial(&shared)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

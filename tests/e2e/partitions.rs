@@ -1,5 +1,6 @@
 //! A topic that gains partitions between two runs.
 
+use crate::audit;
 use crate::case::Case;
 use crate::exact;
 use anyhow::{Result, ensure};
@@ -41,5 +42,6 @@ fn new_partitions(stage: &Stage) -> Result<()> {
     produced.iter_mut().zip(&more).for_each(|(total, more)| *total += more);
     let summary = stage.until_current(&config)?;
     ensure!(summary.records == after.len() as i64, "{summary:?}");
-    exact::check(stage, &produced)
+    exact::check(stage, &produced)?;
+    audit::holds(stage, &config)
 }

@@ -110,6 +110,12 @@ impl Instance {
         self.process.signal(Signal::CONT)
     }
 
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// SIGKILL.
     ///
     /// # Errors

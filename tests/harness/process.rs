@@ -39,6 +39,12 @@ impl Leashed {
         }
     }
 
+    /// The child's process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the child at once, as a power cut would (SIGKILL).
     ///
     /// # Errors

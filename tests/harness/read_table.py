@@ -4,6 +4,8 @@ One request as JSON on standard input, one answer as JSON on standard output:
 {"engine": "duckdb" | "deltalake", "tables": {"sales": {"path": "..", "options": {}}}, "sql": ".."} -> [{"column": value}, ..]
 {"transactions": {"table": {"path": "..", "options": {}}, "ids": [..]}} -> {"id": version or null}
 {"write": {"path": "..", "sql": ".."}} -> null; makes a table of the rows of a query
+{"tamper": {"path": "..", "append": "SELECT .. FROM tampered" | "delete": ".." | "update": {"column": ".."}, "where": "..",
+"compact": true}} -> null; changes a table behind its writer's back
 A decimal is its digits, a timestamp RFC 3339 in UTC, bytes are hexadecimal.
 """
 
@@ -79,6 +81,21 @@ def write(path, sql):
     deltalake.write_deltalake(path, connect().sql(sql))
 
 
+def tamper(path, append=None, delete=None, update=None, where=None, compact=False):
+    table = deltalake.DeltaTable(path)
+    if append:
+        connection = connect()
+        load_delta(connection)
+        connection.execute(f"CREATE VIEW tampered AS SELECT * FROM delta_scan('file://{path}')")
+        deltalake.write_deltalake(table, connection.sql(append), mode="append")
+    if delete:
+        table.delete(delete)
+    if update:
+        table.update(updates=update, predicate=where)
+    if compact:
+        table.optimize.compact()
+
+
 def plain(value):
     if isinstance(value, decimal.Decimal):
         return format(value, "f")
@@ -94,6 +111,8 @@ if "transactions" in request:
     answer = transactions(**request["transactions"])
 elif "write" in request:
     answer = write(**request["write"])
+elif "tamper" in request:
+    answer = tamper(**request["tamper"])
 else:
     answer = query(**request)
 json.dump(answer, sys.stdout, default=plain)

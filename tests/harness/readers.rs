@@ -87,6 +87,16 @@ impl Readers {
         &self.python
     }
 
+    /// Changes a table behind its writer's back; `how` is what `read_table.py` takes under `tamper`, without the path.
+    ///
+    /// # Errors
+    /// When the table cannot be changed.
+    pub fn tamper(&self, table: &Path, how: &Value) -> Result<()> {
+        let mut request = how.clone();
+        request["path"] = json!(table);
+        self.ask(&json!({ "tamper": request })).with_context(|| format!("tampering with {}: {how}", table.display()))
+    }
+
     fn ask<T: DeserializeOwned>(&self, request: &Value) -> Result<T> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/harness/read_table.py");
         let answer = command::with_input(Command::new(&self.python).arg(script), &request.to_string())?;

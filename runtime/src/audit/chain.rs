@@ -26,6 +26,8 @@ pub(super) struct Step {
 /// All steps of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Chain {
+    /// Where the first step starts: before it nothing was read.
+    pub(super) first: i64,
     /// The offset behind the last step: up to here everything is accounted for.
     pub(super) next: i64,
     /// Offsets that were left out on purpose.
@@ -39,7 +41,8 @@ impl Chain {
     #[must_use]
     pub(super) fn of(mut steps: Vec<Step>) -> Self {
         steps.sort_by_key(|step| (step.micro_batch, step.is_move, step.from));
-        let mut chain = Self { next: steps.first().map_or(0, |step| step.from), ..Self::default() };
+        let first = steps.first().map_or(0, |step| step.from);
+        let mut chain = Self { first, next: first, ..Self::default() };
         for step in steps {
             if step.from > chain.next {
                 chain.faults.push(format!("no micro-batch accounts for offsets {} to {}", chain.next, step.from - 1));
@@ -67,7 +70,7 @@ impl Chain {
 }
 
 /// Takes a range out of disjoint ranges.
-fn subtract(ranges: &mut Vec<Range<i64>>, taken: &Range<i64>) {
+pub(super) fn subtract(ranges: &mut Vec<Range<i64>>, taken: &Range<i64>) {
     let left = |range: &Range<i64>| range.start..range.end.min(taken.start);
     let right = |range: &Range<i64>| range.start.max(taken.end)..range.end;
     *ranges = ranges.iter().flat_map(|range| [left(range), right(range)]).filter(|range| !range.is_empty()).collect();

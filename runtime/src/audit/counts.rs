@@ -33,7 +33,7 @@ struct Tally {
     /// Offsets of neither kind, and the first of them.
     neither: u64,
     first: Vec<String>,
-    /// Whether a product was moved over some of it, so that rows may rightly be fewer.
+    /// Whether a product was moved over some of it or is to read it again, so that rows may rightly be fewer.
     passed: bool,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Counting<'a> {
     /// What the tables hold of the offsets of a micro-batch; `None` where that cannot be said.
     fn tally(&mut self, entry: &Entry) -> Option<Tally> {
         let (mut tally, ledger) = (Tally::default(), self.ledger);
-        for name in &entry.modules {
+        for name in &*entry.modules {
             let module = self.subjects.modules.iter().position(|module| module.name == *name)?;
             for (partition, range) in &entry.offsets {
                 let topic = &partition.topic;
@@ -99,7 +99,9 @@ impl<'a> Counting<'a> {
                         silver.module == *name && silver.topic == *topic && entry.tables.contains(&silver.table())
                     })
                     .collect();
-                tally.passed |= products.iter().any(|product| self.is_passed(*product, partition, range));
+                tally.passed |= products
+                    .iter()
+                    .any(|product| ledger.may_lack(&self.subjects.silver[*product].table(), partition, range));
                 let dead = self.letters.dead.get(&(name.clone(), Arc::clone(topic)));
                 let rows = self.union(module, topic, products);
                 tally.offsets += (range.end - range.start).max(0);
@@ -108,12 +110,6 @@ impl<'a> Counting<'a> {
             }
         }
         Some(tally)
-    }
-
-    fn is_passed(&self, product: usize, partition: &crate::checkpoint::SourcePartition, range: &Range<i64>) -> bool {
-        let passed = self.ledger.passed.get(&self.subjects.silver[product].table());
-        let ranges = passed.and_then(|passed| passed.get(partition)).map(Vec::as_slice).unwrap_or_default();
-        ranges.iter().any(|passed| passed.start < range.end && range.start < passed.end)
     }
 
     fn union(&mut self, module: usize, topic: &Arc<str>, products: Vec<usize>) -> &Origins {
@@ -206,3 +202,6 @@ fn equation(entry: &Entry) -> String {
     let sign = if *records == with_rows + skips + dead_letters { "=" } else { "is not" };
     format!("{records} records {sign} {with_rows} with rows + {skips} skips + {dead_letters} dead letters")
 }
+
+#[cfg(test)]
+mod tests;

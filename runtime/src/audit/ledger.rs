@@ -1,16 +1,16 @@
 //! The commits table, read back: what each micro-batch says it did.
 
 use super::Error;
-use super::chain::{Chain, Step};
-use crate::checkpoint::SourcePartition;
+use super::chain::{Chain, Step, subtract};
+use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::sink::{Snapshot, system};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, RecordBatch};
-use futures::TryStreamExt;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The columns that are read.
 const COLUMNS: [&str; 10] =
@@ -36,15 +36,15 @@ pub(super) struct Entry {
     /// The range of each partition that the instance owned.
     pub(super) offsets: BTreeMap<SourcePartition, Range<i64>>,
     /// The tables of the pipeline then; of a move, those that were moved.
-    pub(super) tables: BTreeSet<String>,
+    pub(super) tables: Arc<BTreeSet<String>>,
     /// The modules that ran.
-    pub(super) modules: BTreeSet<String>,
+    pub(super) modules: Arc<BTreeSet<String>>,
 }
 
 /// All of the commits table.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// The rows, in no particular order.
+    /// The rows, by number.
     pub(super) entries: Vec<Entry>,
     /// Partition by partition, the steps of the pipeline as a whole.
     pub(super) chains: BTreeMap<SourcePartition, Chain>,
@@ -54,6 +54,8 @@ pub(super) struct Ledger {
     back: BTreeMap<SourcePartition, Vec<(i64, i64)>>,
     /// Partitions in which a single product was moved back, by its table: it catches up with the others.
     pub(super) moved_back: BTreeSet<(String, SourcePartition)>,
+    /// What such a product has not read again yet.
+    behind: BTreeMap<String, BTreeMap<SourcePartition, Range<i64>>>,
 }
 
 impl Ledger {
@@ -62,13 +64,16 @@ impl Ledger {
     /// # Errors
     /// When it cannot be read, or a row is not as Lakeward writes them.
     pub(super) async fn read(table: &Snapshot) -> Result<Self, Error> {
-        let mut entries = Vec::new();
-        for part in table.parts() {
-            let mut rows = table.rows(part, &COLUMNS).await?;
-            while let Some(batch) = rows.batches.try_next().await? {
-                for row in 0..batch.num_rows() {
-                    entries.push(Entry::of(&batch, row).ok_or(Error::Ledger { version: table.version() })?);
+        let mut entries: Vec<Entry> = Vec::new();
+        for batch in table.all_rows(&COLUMNS).await? {
+            for row in 0..batch.num_rows() {
+                let mut entry = Entry::of(&batch, row).ok_or(Error::Ledger { version: table.version() })?;
+                // Row after row names the same tables and modules; a hundred thousand copies of them would be large.
+                if let Some(last) = entries.last() {
+                    share(&mut entry.tables, &last.tables);
+                    share(&mut entry.modules, &last.modules);
                 }
+                entries.push(entry);
             }
         }
         Ok(Self::of(entries))
@@ -76,7 +81,8 @@ impl Ledger {
 
     /// Puts the rows of the table together.
     #[must_use]
-    pub(super) fn of(entries: Vec<Entry>) -> Self {
+    pub(super) fn of(mut entries: Vec<Entry>) -> Self {
+        entries.sort_by_key(|entry| entry.micro_batch);
         let mut steps: BTreeMap<SourcePartition, Vec<Step>> = BTreeMap::new();
         let mut ledger = Self::default();
         for entry in &entries {
@@ -111,16 +117,44 @@ impl Ledger {
 
     /// A move of one product, the others stay where they are.
     fn pass(&mut self, entry: &Entry) {
-        for table in &entry.tables {
+        for table in &*entry.tables {
             for (partition, range) in &entry.offsets {
+                let passed = self.passed.entry(table.clone()).or_default().entry(partition.clone()).or_default();
                 if range.start < range.end {
-                    let passed = self.passed.entry(table.clone()).or_default();
-                    passed.entry(partition.clone()).or_default().push(range.clone());
+                    passed.push(range.clone());
                 } else {
+                    subtract(passed, &(range.end..i64::MAX));
                     self.moved_back.insert((table.clone(), partition.clone()));
                 }
             }
         }
+    }
+
+    /// Takes the offsets of a table: one product that was moved back lacks rows of micro-batches until it has caught up.
+    pub(super) fn note_standing(&mut self, table: &str, offsets: &Checkpoint) {
+        for (_, partition) in self.moved_back.iter().filter(|(moved, _)| moved == table) {
+            let (own, all) = (offsets.get(partition), self.chains.get(partition));
+            if let (Some(own), Some(all)) = (own, all)
+                && own < all.next
+            {
+                let behind = self.behind.entry(table.to_owned()).or_default();
+                behind.insert(partition.clone(), own..all.next);
+            }
+        }
+    }
+
+    /// Whether a single product may lack rows of a range: it was moved over some of it, or is to read it again.
+    #[must_use]
+    pub(super) fn may_lack(&self, table: &str, partition: &SourcePartition, range: &Range<i64>) -> bool {
+        let passed = self.passed.get(table).and_then(|passed| passed.get(partition)).into_iter().flatten();
+        let behind = self.behind.get(table).and_then(|behind| behind.get(partition));
+        passed.chain(behind).any(|lacks| lacks.start < range.end && range.start < lacks.end)
+    }
+}
+
+fn share(names: &mut Arc<BTreeSet<String>>, others: &Arc<BTreeSet<String>>) {
+    if names == others {
+        names.clone_from(others);
     }
 }
 
@@ -142,7 +176,7 @@ impl Entry {
             // A move back is a range that ends before it starts; it is empty as a range, and both ends are kept.
             SourcePartition::parse(&partition).map(|partition| (partition, Range { start: from, end: next }))
         });
-        let names = |text: &str| json::<serde_json::Value>(text).map(|names| names.into_keys().collect());
+        let names = |text: &str| json::<serde_json::Value>(text).map(|names| Arc::new(names.into_keys().collect()));
         Some(Self {
             micro_batch: long("micro_batch")?,
             is_move: text("kind") == Some(system::CommitKind::Moved.name()),
@@ -155,5 +189,68 @@ impl Entry {
             tables: names(text("tables")?)?,
             modules: names(text("modules")?)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(partition: i32) -> SourcePartition {
+        SourcePartition { topic: "orders".into(), incarnation: 0, partition }
+    }
+
+    fn entry(micro_batch: i64, offsets: &[(i32, i64, i64)]) -> Entry {
+        let range = |(partition, from, next): &(i32, i64, i64)| (at(*partition), Range { start: *from, end: *next });
+        Entry { micro_batch, offsets: offsets.iter().map(range).collect(), ..Entry::default() }
+    }
+
+    fn moved(micro_batch: i64, from: i64, next: i64, tables: &[&str]) -> Entry {
+        let tables = Arc::new(tables.iter().map(|table| (*table).to_owned()).collect());
+        Entry { is_move: true, tables, ..entry(micro_batch, &[(0, from, next)]) }
+    }
+
+    #[test]
+    fn instances_share_numbers_and_not_partitions() {
+        let ledger = Ledger::of(vec![
+            entry(2, &[(1, 7, 9)]),
+            entry(1, &[(0, 0, 5)]),
+            entry(1, &[(1, 0, 7)]),
+            entry(2, &[(0, 5, 6)]),
+            // The second takes the first one's partition over, and goes on counting from what the tables say.
+            entry(3, &[(0, 6, 20), (1, 9, 9)]),
+        ]);
+        let found: Vec<_> =
+            ledger.chains.iter().map(|(p, chain)| (p.partition, chain.next, chain.faults.len())).collect();
+        assert_eq!(found, [(0, 20, 0), (1, 9, 0)]);
+    }
+
+    #[test]
+    fn a_move_of_one_product_is_no_step_of_the_pipeline() {
+        let table = "silver/a/b";
+        let back = |next| moved(4, 50, next, &[table]);
+        let steps = |last: Option<Entry>| {
+            let first = [entry(1, &[(0, 0, 10)]), moved(2, 10, 50, &[table]), entry(3, &[(0, 10, 60)])];
+            Ledger::of(first.into_iter().chain(last).collect())
+        };
+        let ledger = steps(None);
+        assert_eq!((ledger.chains[&at(0)].next, ledger.chains[&at(0)].faults.len()), (60, 0));
+        assert!(ledger.may_lack(table, &at(0), &(0..11)) && !ledger.may_lack(table, &at(0), &(50..60)));
+        assert!(!ledger.may_lack("silver/a/c", &at(0), &(0..60)));
+
+        let mut ledger = steps(Some(back(20)));
+        assert_eq!(ledger.passed[table][&at(0)].first(), Some(&(10..20)));
+        assert!(!ledger.may_lack(table, &at(0), &(20..60)));
+        ledger.note_standing(table, &[(at(0), 30)].into_iter().collect());
+        assert!(ledger.may_lack(table, &at(0), &(40..60)) && !ledger.may_lack(table, &at(0), &(20..30)));
+    }
+
+    #[test]
+    fn what_is_read_again_counts_for_the_later_micro_batch() {
+        let all = ["silver/a/b", system::DEAD_LETTERS];
+        let ledger = Ledger::of(vec![entry(1, &[(0, 0, 100)]), moved(2, 100, 40, &all), entry(3, &[(0, 40, 120)])]);
+        assert!(ledger.chains[&at(0)].faults.is_empty());
+        assert_eq!(ledger.own_range(1, &at(0), &(0..100)), 0..40);
+        assert_eq!(ledger.own_range(3, &at(0), &(40..120)), 40..120);
     }
 }

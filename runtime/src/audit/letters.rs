@@ -40,8 +40,8 @@ impl Letters {
         progress: &mut Progress<'_>,
     ) -> Result<Self, Error> {
         let mut letters = Self::default();
-        for part in table.parts() {
-            let mut rows = table.rows(part, &COLUMNS).await?;
+        let mut files = table.rows_of(table.parts(), &COLUMNS);
+        while let Some((_, mut rows)) = files.try_next().await? {
             while let Some(batch) = rows.batches.try_next().await? {
                 if letters.add(&batch, offsets, subjects).is_none() {
                     letters.bad.add(|| "a file without the columns of origins".to_owned());

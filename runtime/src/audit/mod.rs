@@ -97,7 +97,7 @@ impl Audit<'_> {
         }
         let no_lake = || Error::NoLake { location: self.config.lake.location.clone() };
         let commits = self.snapshot(system::COMMITS).await?.ok_or_else(no_lake)?;
-        let ledger = Ledger::read(&commits).await?;
+        let mut ledger = Ledger::read(&commits).await?;
         let mut states = Vec::new();
         for gold in &self.subjects.golds {
             states.push(self.snapshot(&gold.state_table()).await?);
@@ -108,12 +108,14 @@ impl Audit<'_> {
             silver.push(self.snapshot(&product.table()).await?);
         }
         let known: BTreeSet<SourcePartition> = ledger.chains.keys().cloned().collect();
+        let silver = with_offsets(silver, &known).await?;
+        silver.iter().flatten().for_each(|opened| ledger.note_standing(opened.table.path(), &opened.offsets));
         Ok(Tables {
             golds: with_offsets(golds, &known).await?,
             commits: Opened { offsets: commits.offsets(&known).await?, table: commits },
             states: with_offsets(states, &known).await?,
             letters: with_offsets(vec![letters], &known).await?.pop().flatten(),
-            silver: with_offsets(silver, &known).await?,
+            silver,
             ledger,
         })
     }
@@ -183,6 +185,7 @@ impl Audit<'_> {
             let reading =
                 silver::Reading { table: &opened.table, silver, offsets: &opened.offsets, ledger: &tables.ledger };
             let held = reading.read(&mut fresh, progress).await?;
+            reading.read_again(&mut fresh, progress).await?;
             checks.push(held.check(&opened.table));
             found.push(held);
             for (gold, fresh) in golds.into_iter().zip(fresh) {

@@ -23,8 +23,11 @@ pub(super) struct Regrouped<'a> {
     late: &'a Origins,
     width_us: i64,
     groups: HashMap<Vec<u8>, Group>,
-    /// The groups of rows of late records: which of several rows were late, the window tells.
-    held: BTreeMap<(Source, i64), Vec<HeldRow>>,
+    /// Late records of which a row was seen, and those of which several were.
+    seen: Origins,
+    several: Origins,
+    /// The rows of the latter, once they are looked for: which of them were late, the windows tell.
+    held: Option<BTreeMap<(Source, i64), Vec<HeldRow>>>,
     /// Rows that are in the groups.
     pub(super) rows: u64,
     scratch: Vec<u8>,
@@ -46,8 +49,18 @@ impl<'a> Regrouped<'a> {
         let cut = cut.iter().filter(|(partition, _)| partition.topic == silver.topic);
         let cut = cut.map(|(partition, next)| (super::origins::source_of(partition), next)).collect();
         let width_us = i64::try_from(gold.gold.window.width_ms()).unwrap_or(i64::MAX / 1000).saturating_mul(1000);
-        let (groups, held) = (HashMap::new(), BTreeMap::new());
-        Self { silver, gold, cut, late, width_us: width_us.max(1), groups, held, rows: 0, scratch: Vec::new() }
+        let (seen, several) = (Origins::default(), Origins::default());
+        let (groups, scratch) = (HashMap::new(), Vec::new());
+        let width_us = width_us.max(1);
+        Self { silver, gold, cut, late, width_us, groups, seen, several, held: None, rows: 0, scratch }
+    }
+
+    /// Whether the rows must be read once more, to look at late records with several rows. They are rare, and holding all late rows
+    /// would cost more memory than all else together.
+    #[must_use]
+    pub(super) fn look_again(&mut self) -> bool {
+        self.held = (self.several.len() > 0).then(BTreeMap::new);
+        self.held.is_some()
     }
 
     /// The columns of the silver product that are needed.
@@ -98,9 +111,16 @@ impl<'a> Regrouped<'a> {
         self.scratch.clear();
         Cell::Int(start_us).encode(&mut self.scratch);
         keys.iter().for_each(|key| key.at(row).encode(&mut self.scratch));
+        if let Some(held) = &mut self.held {
+            if self.several.contains(source, offset) {
+                held.entry((source, offset)).or_default().push((start_us, self.scratch.clone()));
+            }
+            return;
+        }
         if self.late.contains(source, offset) {
-            let held = self.held.entry((source, offset)).or_default();
-            held.push((start_us, self.scratch.clone()));
+            if !self.seen.insert(source, offset) {
+                self.several.insert(source, offset);
+            }
             return;
         }
         self.rows += 1;
@@ -137,7 +157,7 @@ impl<'a> Regrouped<'a> {
     /// window was late with all of them; of others the groups are doubtful.
     pub(super) fn settle(&mut self) -> u64 {
         let mut doubtful = 0;
-        for rows in std::mem::take(&mut self.held).into_values() {
+        for rows in self.held.take().unwrap_or_default().into_values() {
             if rows.iter().all(|(start_us, _)| *start_us == rows[0].0) {
                 continue;
             }
@@ -248,29 +268,4 @@ pub(super) fn cut(gold: &Checkpoint, state: &Checkpoint) -> Checkpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::origins::partition_of;
-    use super::*;
-
-    #[test]
-    fn an_encoded_group_reads_back() {
-        let mut key = Vec::new();
-        let text = Cell::Bytes(b"France".as_slice().into());
-        for cell in [&Cell::Int(7), &text, &Cell::Null, &Cell::Decimal(-3)] {
-            cell.encode(&mut key);
-        }
-        let cells = decode(&key);
-        assert_eq!(cells.len(), 4);
-        assert!(cells[0].is(&text) && cells[1].is(&Cell::Null) && cells[2].is(&Cell::Decimal(-3)));
-        assert!(cells[3].is(&Cell::Int(7)));
-    }
-
-    #[test]
-    fn an_older_incarnation_is_in_gold_as_far_as_in_the_state() {
-        let at = |incarnation, partition| partition_of(&"orders".into(), (incarnation, partition));
-        let gold: Checkpoint = [(at(0, 0), 5), (at(1, 0), 3)].into_iter().collect();
-        let state: Checkpoint = [(at(0, 0), 9), (at(0, 1), 4), (at(1, 0), 7), (at(1, 1), 2)].into_iter().collect();
-        let expected: Checkpoint = [(at(0, 0), 9), (at(0, 1), 4), (at(1, 0), 3)].into_iter().collect();
-        assert_eq!(cut(&gold, &state), expected);
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use super::regroup::Regrouped;
 use super::report::{Check, Offenders};
 use super::subject::Silver;
 use crate::checkpoint::Checkpoint;
-use crate::sink::{Part, Snapshot, system};
+use crate::sink::{Part, Rows, Snapshot, system};
 use futures::TryStreamExt;
 use std::collections::BTreeMap;
 
@@ -56,10 +56,13 @@ impl Reading<'_> {
         for part in self.table.parts() {
             parts.entry(&part.partition_values).or_default().push(part);
         }
+        let mut columns: Vec<&str> = golds.iter().flat_map(Regrouped::columns).collect();
+        columns.extend(system::ORIGIN_COLUMNS);
         for files in parts.into_values() {
             let mut seen = Origins::default();
-            for part in files {
-                self.read_file(part, &mut seen, &mut found, golds, progress).await?;
+            let mut files = self.table.rows_of(files, &columns);
+            while let Some((part, rows)) = files.try_next().await? {
+                self.read_file(part, rows, &mut seen, &mut found, golds, progress).await?;
             }
             // The same record in two table partitions: its rows fell apart by their values, or somebody else wrote one again.
             let elsewhere = common(&self.silver.topic, &seen, &found.origins);
@@ -70,18 +73,47 @@ impl Reading<'_> {
         Ok(found)
     }
 
+    /// Reads the table once more, for those gold products that have to look again.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) async fn read_again(
+        &self,
+        golds: &mut [Regrouped<'_>],
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Error> {
+        let mut again: Vec<&mut Regrouped<'_>> =
+            golds.iter_mut().filter_map(|gold| gold.look_again().then_some(gold)).collect();
+        if again.is_empty() {
+            return Ok(());
+        }
+        let mut columns: Vec<&str> = again.iter().flat_map(|gold| gold.columns()).collect();
+        columns.extend(system::ORIGIN_COLUMNS);
+        let mut files = self.table.rows_of(self.table.parts(), &columns);
+        while let Some((part, mut rows)) = files.try_next().await? {
+            while let Some(batch) = rows.batches.try_next().await? {
+                if let Some(origins) = Columns::of(&batch, system::ORIGIN_COLUMNS) {
+                    for gold in &mut again {
+                        // A file that cannot be read so was named the first time.
+                        let _ = gold.add(part, &batch, &origins);
+                    }
+                }
+                progress.rows(self.table.path(), 0);
+            }
+        }
+        Ok(())
+    }
+
     async fn read_file(
         &self,
         part: &Part,
+        mut rows: Rows,
         seen: &mut Origins,
         found: &mut Found,
         golds: &mut [Regrouped<'_>],
         progress: &mut Progress<'_>,
     ) -> Result<(), Error> {
         let topic = &self.silver.topic;
-        let mut columns: Vec<&str> = golds.iter().flat_map(Regrouped::columns).collect();
-        columns.extend(system::ORIGIN_COLUMNS);
-        let mut rows = self.table.rows(part, &columns).await?;
         let mut file = FileOrigins::default();
         while let Some(batch) = rows.batches.try_next().await? {
             let Some(origins) = Columns::of(&batch, system::ORIGIN_COLUMNS) else {
@@ -127,7 +159,10 @@ impl Reading<'_> {
             beyond.for_each(|offset| {
                 bad.add(|| format!("{} is beyond the table's offset {next}", show(topic, *source, offset)))
             });
-            let skipped = self.ledger.chains.get(&partition).map(|chain| chain.skipped.as_slice()).unwrap_or_default();
+            let chain = self.ledger.chains.get(&partition);
+            let before = origins.named(*source, 0..chain.map_or(0, |chain| chain.first));
+            before.for_each(|offset| bad.add(|| format!("{} is of no micro-batch", show(topic, *source, offset))));
+            let skipped = chain.map(|chain| chain.skipped.as_slice()).unwrap_or_default();
             let passed = passed.and_then(|passed| passed.get(&partition)).map(Vec::as_slice).unwrap_or_default();
             for range in skipped.iter().chain(passed) {
                 let inside = origins.named(*source, range.clone());

@@ -42,7 +42,8 @@ pub struct Topic {
     /// Files to read instead of Kafka, one record a line; `*` is taken. Relative to the configuration file.
     pub path: Option<PathBuf>,
     /// How often the topic was deleted and made again under its name. Add 1 when that happens: the offsets of the old
-    /// topic then no longer count, and the new one is read from its start. Default 0.
+    /// topic then no longer count, and the new one is read from its start. Or let `lakeward offsets move --all
+    /// --new-incarnation` note it in the tables: the newest that is named here or there counts. Default 0.
     pub incarnation: u32,
 }
 

@@ -145,7 +145,14 @@ impl Committer {
     /// Takes in what other instances committed.
     pub(super) async fn follow(&mut self) -> Result<(), Error> {
         self.others.ask_log_ends(&self.config);
-        self.others.follow(&self.plan, &mut self.tables.tables, &self.views, self.clock.now_ms()).await
+        self.others.follow(&self.plan, &mut self.tables.tables, &self.views, self.clock.now_ms()).await?;
+        if !self.others.is_empty() {
+            // What another instance has declared closed is closed here too.
+            for (index, gold) in self.plan.golds.iter().enumerate() {
+                self.horizon.raise(index, self.tables.tables[gold.state_table].horizon_ms());
+            }
+        }
+        Ok(())
     }
 
     /// A snapshot of the state tables replaces all of their files, so it holds the partitions of others too, as they are.
@@ -183,7 +190,7 @@ impl Committer {
         for (index, gold) in self.plan.golds.iter().enumerate() {
             self.others.note(index, group.files[gold.state_table].iter().map(|file| &file.path));
         }
-        for ((view, changes), horizon_ms) in self.views.iter().zip(&share.changes).zip(self.horizon.ms()) {
+        for ((view, changes), horizon_ms) in self.views.iter().zip(&share.changes).zip(&close.horizons_ms) {
             view.apply_committed(micro_batch, changes);
             view.set_horizon_ms(*horizon_ms);
         }
@@ -217,7 +224,9 @@ impl Committer {
         let tables = self.plan.tables.len();
         let (mut remove, mut horizons_ms) = (vec![Vec::new(); tables], vec![None; tables]);
         for (index, gold) in self.plan.golds.iter().enumerate() {
-            horizons_ms[gold.state_table] = Some(self.horizon.ms()[index]);
+            // What is said to be closed is what the workers take for closed from here on, and again after a restart: the watermarks of
+            // this micro-batch count from the next one on.
+            horizons_ms[gold.state_table] = Some(close.horizons_ms[index]);
             if close.snapshot[index] {
                 remove[gold.state_table] = self.tables.tables[gold.state_table].files().keys().cloned().collect();
             }

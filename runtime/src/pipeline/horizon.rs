@@ -36,6 +36,11 @@ impl Horizon {
         &self.ms
     }
 
+    /// Everything before this event time is closed for a gold product, by another's word; an earlier time changes nothing.
+    pub(super) fn raise(&mut self, gold: usize, horizon_ms: i64) {
+        self.ms[gold] = self.ms[gold].max(horizon_ms);
+    }
+
     /// The watermark of a slot, in milliseconds; `i64::MIN` before its first row.
     pub(super) fn watermark_ms(&self, slot: usize) -> i64 {
         self.watermarks_ms[slot]

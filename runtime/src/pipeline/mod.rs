@@ -3,6 +3,7 @@
 mod chunk;
 mod commit;
 mod committer;
+mod drive;
 mod error;
 mod gold;
 mod horizon;
@@ -15,6 +16,7 @@ mod reader;
 mod report;
 mod run;
 mod session;
+mod threads;
 mod worker;
 
 pub use error::{Error, Remedy};

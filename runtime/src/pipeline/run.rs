@@ -2,31 +2,29 @@
 
 use super::commit::chain;
 use super::committer::Committer;
+use super::drive::Drive;
 use super::gold::Publisher;
 use super::horizon::Horizon;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::report::{Look, Report};
-use super::session::{self, Found, Session, Slot, Source, Stuck};
+use super::session::{self, Found, Session, Slot, Stuck};
+use super::threads::{QUEUE, Threads, spawn};
 use super::worker::{self, Command, Part};
 use super::{Error, Pipeline, Remedy, reader};
 use crate::clock;
-use crate::config::{Config, Sharing};
+use crate::config::Sharing;
 use crate::serve::status::{Failure, State};
 use crate::serve::{Readiness, Time};
 use crate::sink::Warehouse;
-use crate::source::{Lease, Membership, TopicPartition};
+use crate::source::{Membership, TopicPartition};
 use crossbeam_channel::{Receiver, Sender};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-
-/// Chunks that wait for a worker: enough that it never waits, few enough that a micro-batch ends soon after it is told to.
-const QUEUE: usize = 2;
 
 /// How often the committer looks whether something is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -168,6 +166,7 @@ impl Pipeline {
         let options_of_lake = self.config.lake.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
         let lake = Warehouse::open(&self.config.lake.location, &options_of_lake.collect())?;
         lake.probe().await?;
+        let tables = session::open_tables(&self.config, &self.plan, &lake).await?;
         let found = tokio::task::block_in_place(|| session::discover(&self.config, &self.plan))?;
         if membership.is_none() && !options.until_current {
             *membership = self.join()?;
@@ -182,7 +181,7 @@ impl Pipeline {
                 }
             }
         };
-        let mut session = session::open(&self.config, &self.plan, &lake, found, lease.as_ref()).await?;
+        let mut session = session::open(&self.config, &self.plan, &lake, tables, found, lease.as_ref()).await?;
         self.site.publish(self.catalog(&lake), session.views.iter().map(Arc::clone));
         let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
         let mut stuck = Vec::new();
@@ -415,60 +414,6 @@ impl Pipeline {
     }
 }
 
-/// What a session is driven by.
-struct Drive<'a> {
-    options: Options,
-    stop: watch::Receiver<bool>,
-    /// By slot: where a batch job ends.
-    targets: &'a [i64],
-    lease: Option<&'a Lease>,
-    membership: Option<&'a Membership>,
-    grace: Duration,
-    /// When the session was told to end.
-    told_at: OnceLock<Instant>,
-    /// Whether there are partitions that cannot be read, which may be mended meanwhile.
-    has_stuck: bool,
-}
-
-impl Drive<'_> {
-    /// Does work that may take as long as it takes until the session is told to end, and from then on as long as the grace lasts: what is
-    /// not committed then is left to whoever reads on from the tables. A batch job that has come to its end is in no hurry.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        tokio::pin!(work);
-        tokio::select! {
-            result = &mut work => return result,
-            () = self.is_told() => {}
-        }
-        let told_at = *self.told_at.get_or_init(clock::instant);
-        let rest = self.grace.saturating_sub(told_at.elapsed());
-        tokio::time::timeout(rest, work).await.unwrap_or(Err(Error::Grace { grace: self.grace }))
-    }
-
-    async fn is_told(&self) {
-        let outdated = async {
-            match self.lease {
-                Some(lease) => lease.outdated().await,
-                None => std::future::pending().await,
-            }
-        };
-        let mut stop = self.stop.clone();
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {}
-            () = outdated => {}
-        }
-    }
-
-    /// A hint for dashboards. A member tells its group; without one, the reader does.
-    fn tell_committed(&self, threads: &Threads, committer: &Committer, offsets: &[(usize, i64)]) {
-        let Some(member) = self.membership else { return threads.tell_committed(offsets) };
-        let named = |(slot, next): &(usize, i64)| {
-            let partition = &committer.slots[*slot].partition;
-            ((partition.topic.to_string(), partition.partition), *next)
-        };
-        member.committed(&offsets.iter().map(named).collect::<Vec<_>>());
-    }
-}
-
 /// By topic: whether its first partition is ours.
 fn leads<'a>(plan: &Plan, own: impl Iterator<Item = &'a Slot>, others: &[Slot]) -> Vec<bool> {
     let own: Vec<&Slot> = own.collect();
@@ -481,66 +426,4 @@ fn leads<'a>(plan: &Plan, own: impl Iterator<Item = &'a Slot>, others: &[Slot]) 
         (own, _) => own.is_some(),
     };
     (0..plan.topics.len()).map(is_ours).collect()
-}
-
-/// The source threads of a session.
-struct Threads {
-    readers: Vec<JoinHandle<Result<(), Error>>>,
-    stop: Arc<AtomicBool>,
-    committed: Vec<Sender<Vec<(usize, i64)>>>,
-}
-
-impl Threads {
-    /// Starts a thread for each source.
-    fn start(
-        config: &Arc<Config>,
-        sources: Vec<Source>,
-        routes: &[reader::Route],
-        workers: &[Sender<Command>],
-        progress: &Arc<Progress>,
-    ) -> Result<Self, Error> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Self { readers: Vec::new(), stop: Arc::clone(&stop), committed: Vec::new() };
-        for source in sources {
-            let (committed_in, committed) = crossbeam_channel::bounded(QUEUE);
-            threads.committed.push(committed_in);
-            let (config, full) = (Arc::clone(config), Arc::clone(progress));
-            let context = reader::Context {
-                reader: source.reader,
-                assigned: source.assigned,
-                routes: source.slots.iter().map(|slot| routes[*slot].clone()).collect(),
-                workers: workers.to_vec(),
-                progress: Arc::clone(progress),
-                stop: Arc::clone(&stop),
-                committed,
-                is_full: Box::new(move || Committer::is_full(&config, &full)),
-            };
-            threads.readers.push(spawn("source", move || reader::run(context))?);
-        }
-        Ok(threads)
-    }
-
-    fn is_reader_gone(&self) -> bool {
-        self.readers.iter().any(JoinHandle::is_finished)
-    }
-
-    /// A hint for dashboards: where the reader is busy, the next one serves as well.
-    fn tell_committed(&self, offsets: &[(usize, i64)]) {
-        for reader in &self.committed {
-            let _ = reader.try_send(offsets.to_vec());
-        }
-    }
-
-    /// Stops reading; what was read goes on to the workers.
-    fn stop_readers(self) -> Result<(), Error> {
-        self.stop.store(true, Ordering::Relaxed);
-        let join = |reader: JoinHandle<Result<(), Error>>| {
-            reader.join().map_err(|_| Error::Thread { thread: "source" }).flatten()
-        };
-        tokio::task::block_in_place(|| self.readers.into_iter().try_for_each(join))
-    }
-}
-
-fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|_| Error::Thread { thread: "new" })
 }

@@ -52,19 +52,28 @@ pub(super) struct Session {
     pub(super) micro_batch: i64,
 }
 
-/// Opens everything; an error's remedy says whether trying again may help. Of what was `found`, the partitions that `lease` holds are
-/// read; all where there is none.
+/// Opens the tables, which says whether the products still fit them before anybody else is asked anything.
+pub(super) async fn open_tables(config: &Config, plan: &Plan, lake: &Warehouse) -> Result<Vec<Table>, Error> {
+    let opening = plan.tables.iter().map(|table| Table::open(lake, &config.pipeline, table.spec.clone()));
+    // All are waited for, also when one fails: what is still reading a log must not be cut off by the end of the process.
+    let opened = futures::future::join_all(opening).await;
+    Ok(opened.into_iter().collect::<Result<_, _>>()?)
+}
+
+/// Opens everything else; an error's remedy says whether trying again may help. Of what was `found`, the partitions that `lease` holds
+/// are read; all where there is none.
 pub(super) async fn open(
     config: &Config,
     plan: &Plan,
     lake: &Warehouse,
+    mut tables: Vec<Table>,
     mut found: Found,
     lease: Option<&Lease>,
 ) -> Result<Session, Error> {
-    let opening = plan.tables.iter().map(|table| Table::open(lake, &config.pipeline, table.spec.clone()));
-    // All are waited for, also when one fails: what is still reading a log must not be cut off by the end of the process.
-    let opened = futures::future::join_all(opening).await;
-    let mut tables = opened.into_iter().collect::<Result<Vec<Table>, _>>()?;
+    // What others committed while the partitions were waited for: whoever had them may have written until then.
+    for table in &mut tables {
+        table.catch_up(None).await?;
+    }
     found.set_incarnations(&tables);
     let partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
     let mut others = Others::new(plan, found.split(lease), config.gold.idle_after);

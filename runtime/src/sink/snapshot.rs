@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 /// Rows of a batch: few enough that a wide column of it is small.
 const BATCH_ROWS: usize = 8_192;
 
+/// Files that are opened at the same time: more would hide more of a store's latency, and hold as many more footers.
+const AHEAD: usize = 16;
+
 /// One version of a table.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -32,7 +35,7 @@ pub struct Snapshot {
 }
 
 /// A file of a table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Part {
     path: Path,
     /// Bytes.
@@ -161,6 +164,27 @@ impl Snapshot {
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.collect::<Vec<_>>());
         let stream = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(error.clone())?;
         Ok(Rows { is_ours, batches: stream.map_err(error).boxed() })
+    }
+
+    /// The same of several files, in order; the next few are opened ahead, since a remote store answers late rather than slowly.
+    pub fn rows_of<'a>(
+        &'a self,
+        parts: impl IntoIterator<Item = &'a Part, IntoIter: Send + 'a>,
+        columns: &'a [&'a str],
+    ) -> BoxStream<'a, Result<(&'a Part, Rows), Error>> {
+        let open = move |part: &'a Part| async move { Ok((part, self.rows(part, columns).await?)) };
+        futures::stream::iter(parts).map(open).buffered(AHEAD).boxed()
+    }
+
+    /// All rows of the table, for small ones of many files.
+    ///
+    /// # Errors
+    /// When the store fails or a file is no Parquet file.
+    pub async fn all_rows(&self, columns: &[&str]) -> Result<Vec<RecordBatch>, Error> {
+        let read = |part| async move { self.rows(part, columns).await?.batches.try_collect::<Vec<_>>().await };
+        let files: Vec<Vec<RecordBatch>> =
+            futures::stream::iter(&self.parts).map(read).buffered(AHEAD).try_collect().await?;
+        Ok(files.into_iter().flatten().collect())
     }
 
     /// Of each partition the offset in the newest commit that names it.

@@ -147,6 +147,10 @@ impl Membership {
 
     /// Tells the group how far the tables have got, as a hint for dashboards.
     pub fn committed(&self, next_offsets: &[(TopicPartition, i64)]) {
+        if self.shared.assignment.borrow().as_ref().is_none_or(|now| now.provisional) {
+            // The group does not take them from one who is not in it yet.
+            return;
+        }
         let mut list = TopicPartitionList::new();
         for ((topic, partition), next) in next_offsets {
             if list.add_partition_offset(topic, *partition, Offset::Offset(*next)).is_err() {

@@ -4,6 +4,7 @@
 
 mod alone;
 mod native;
+mod operation;
 mod stages;
 
 use anyhow::{Context, Result};
@@ -12,6 +13,7 @@ use lakeward_tests::kafka::Kafka;
 use lakeward_tests::produce::{Message, Producer};
 use lakeward_tests::retail;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -39,6 +41,21 @@ struct Arguments {
     /// Measure the module alone, over decoded chunks of this many events in memory, without a broker
     #[arg(long, value_name = "EVENTS", num_args = 0..=1, default_missing_value = "8192")]
     module: Option<usize>,
+    /// Run so many micro-batches and show how their commits and the memory grow
+    #[arg(long, value_name = "N")]
+    commits: Option<u64>,
+    /// Kill the pipeline under load, as often as there are rounds, and show how soon it commits again
+    #[arg(long)]
+    recovery: bool,
+    /// Let a second instance join and leave under load, and show how long partitions stand still
+    #[arg(long)]
+    hand_over: bool,
+    /// Make a lake with so many open groups and show how long a start over it takes
+    #[arg(long, value_name = "N")]
+    groups: Option<u64>,
+    /// Events a second of the three before that
+    #[arg(long, default_value_t = 20_000)]
+    rate: u32,
 }
 
 /// What a stage took.
@@ -65,6 +82,10 @@ const STAGES: [(&str, &str); 6] = [
 
 fn main() -> ExitCode {
     lakeward::memory::use_small_pages();
+    let name = std::env::args_os().next();
+    if name.as_deref().and_then(|name| Path::new(name).file_name()).is_some_and(|name| name == operation::PRODUCT) {
+        return lakeward::cli::main();
+    }
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -77,6 +98,18 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     if let Some(events) = arguments.module {
         return alone::run(events, arguments.rounds);
+    }
+    if let Some(commits) = arguments.commits {
+        return operation::commits(commits, arguments.rate);
+    }
+    if let Some(count) = arguments.groups {
+        return operation::groups(count);
+    }
+    if arguments.recovery {
+        return operation::recovery(arguments.rounds, arguments.rate);
+    }
+    if arguments.hand_over {
+        return operation::hand_over(arguments.rate);
     }
     if let (Some(stage), Some(brokers)) = (&arguments.stage, &arguments.brokers) {
         println!("{}", serde_json::to_string(&measure(stage, brokers)?)?);

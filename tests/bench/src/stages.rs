@@ -11,7 +11,7 @@ use lakeward::transform::{Host, Limits, Module, ModuleFile};
 use lakeward_manifest::{Granularity, PartitionBy};
 use lakeward_tests::retail;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What the pipeline is cut down to.
@@ -22,14 +22,22 @@ pub(crate) enum Shape {
     Gold,
 }
 
+/// Where the retail module is built.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../transforms/retail")
+}
+
+/// Where the built retail module is.
+pub(crate) fn component() -> PathBuf {
+    folder().join("retail.wasm")
+}
+
 /// The retail module, built if need be.
 pub(crate) fn module() -> Result<ModuleFile> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../transforms/retail");
-    let component = folder.join("retail.wasm");
-    if !component.is_file() {
-        lakeward::cli::build::build(&folder, None)?;
+    if !component().is_file() {
+        lakeward::cli::build::build(&folder(), None)?;
     }
-    Ok(ModuleFile::read(&component)?)
+    Ok(ModuleFile::read(&component())?)
 }
 
 /// Reads the topic from its start to its end, on this thread.
