@@ -85,7 +85,7 @@ def tamper(path, append=None, delete=None, update=None, where=None, compact=Fals
     table = deltalake.DeltaTable(path)
     if append:
         connection = connect()
-        load_delta(connection)
+        load(connection, "delta")
         connection.execute(f"CREATE VIEW tampered AS SELECT * FROM delta_scan('file://{path}')")
         deltalake.write_deltalake(table, connection.sql(append), mode="append")
     if delete:
