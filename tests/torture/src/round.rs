@@ -4,6 +4,7 @@ use crate::fault::{Fault, Kind};
 use crate::world::{Epoch, World};
 use anyhow::{Context, Result, anyhow, ensure};
 use lakeward::fault::VARIABLE;
+use lakeward_tests::instance::Instance;
 use lakeward_tests::produce::{Message, Producer};
 use lakeward_tests::random::Random;
 use lakeward_tests::store_proxy::Mischief;
@@ -168,9 +169,7 @@ impl Round<'_> {
     fn restart(&mut self) -> Result<()> {
         self.while_sending(|round| {
             wait::moment(round.fault.after);
-            let status = round.victim().terminate()?;
-            ensure!(status.success(), "a stopped instance did not end well: {status}");
-            Ok(())
+            end_well(round.victim())
         })?;
         self.start_and_recover()
     }
@@ -187,9 +186,7 @@ impl Round<'_> {
     fn leave(&mut self) -> Result<()> {
         self.while_sending(|round| {
             wait::moment(round.fault.after);
-            let status = round.victim().terminate()?;
-            ensure!(status.success(), "an instance that left did not end well: {status}");
-            Ok(())
+            end_well(round.victim())
         })?;
         self.recover()
     }
@@ -197,8 +194,7 @@ impl Round<'_> {
     fn rolling(&mut self) -> Result<()> {
         self.while_sending(|round| {
             for _ in 0..round.epoch.instances.len() {
-                let status = round.epoch.instances.remove(0).terminate()?;
-                ensure!(status.success(), "an instance that left did not end well: {status}");
+                end_well(round.epoch.instances.remove(0))?;
                 round.world.start(round.epoch, &[])?;
                 wait::moment(Duration::from_millis(200));
             }
@@ -257,7 +253,7 @@ impl Round<'_> {
     }
 
     /// Takes an instance, by the seed.
-    fn victim(&mut self) -> lakeward_tests::instance::Instance {
+    fn victim(&mut self) -> Instance {
         let count = u64::try_from(self.epoch.instances.len()).unwrap_or(1);
         let index = usize::try_from(self.random.between(0, count)).unwrap_or_default();
         self.epoch.instances.remove(index)
@@ -297,6 +293,14 @@ impl Round<'_> {
         self.played.recovered = Some(begun.elapsed());
         Ok(())
     }
+}
+
+/// SIGTERM to an instance that has started: before that the signal ends it as it ends any process, and there is nothing to commit.
+fn end_well(mut instance: Instance) -> Result<()> {
+    instance.wait_ready()?;
+    let status = instance.terminate()?;
+    ensure!(status.success(), "a stopped instance did not end well: {status}");
+    Ok(())
 }
 
 /// Sends records over some tenths of a second.

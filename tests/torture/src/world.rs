@@ -208,7 +208,8 @@ impl Epoch {
 
     /// Ends all instances cleanly.
     pub(crate) fn terminate(&mut self) -> Result<()> {
-        for instance in self.instances.drain(..) {
+        for mut instance in self.instances.drain(..) {
+            instance.wait_ready()?;
             let log = instance.log()?;
             let status = instance.terminate()?;
             ensure!(status.success(), "a stopped instance did not end well ({status}): {}", command::tail(&log, 15));
