@@ -17,11 +17,13 @@ pub fn run(args: &RunArgs) -> Result<(), Error> {
     let config = Config::load(&args.config)?;
     init_log(&config)?;
     let listen = config.serve.listen;
+    let runtime = runtime()?;
+    let (stop_in, stop) = watch::channel(false);
+    // Before the modules are compiled: a signal in the first moments is obeyed too.
+    runtime.spawn(stop_on_signal(stop_in));
     let pipeline = Arc::new(Pipeline::load(config, Clock::system(), &build_crate)?);
     let options = Options { until_current: args.until_current };
-    let summary = runtime()?.block_on(async {
-        let (stop_in, stop) = watch::channel(false);
-        tokio::spawn(stop_on_signal(stop_in));
+    let summary = runtime.block_on(async {
         let running = Arc::clone(&pipeline);
         with_http(&pipeline, listen, async move { running.run(options, stop).await }).await
     })?;

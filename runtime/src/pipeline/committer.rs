@@ -26,8 +26,9 @@ use std::time::Instant;
 const STATE_FILES: usize = 64;
 const MOST_STATE_FILES: usize = 512;
 
-/// Versions of a table after which its log gets a checkpoint.
-const CHECKPOINT_EVERY: u64 = 100;
+/// Versions of a table after which its log gets a checkpoint. A start reads every version since the last one, and on a store some tens of
+/// milliseconds away that is what a start takes.
+const CHECKPOINT_EVERY: u64 = 25;
 
 /// A micro-batch behind the live edge is closed after this many times `every` at the latest.
 const PATIENCE: u32 = 12;

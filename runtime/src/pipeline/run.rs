@@ -163,6 +163,9 @@ impl Pipeline {
         summary: &mut Summary,
         membership: &mut Option<Arc<Membership>>,
     ) -> Result<End, Error> {
+        if *stop.borrow() {
+            return Ok(End::Done);
+        }
         let options_of_lake = self.config.lake.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
         let lake = Warehouse::open(&self.config.lake.location, &options_of_lake.collect())?;
         lake.probe().await?;
