@@ -26,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Case::embedded("audit::what_was_tampered_with_is_named", python, tampered),
             Case::kafka("audit::offsets_are_shown_and_moved", needs, moved),
             Case::kafka("audit::one_product_is_moved_alone", needs, moved_alone),
+            Case::kafka("audit::a_partition_that_left_its_log_stops_alone", needs, left_the_log),
             Case::kafka("audit::a_recreated_topic_goes_on_as_a_new_incarnation", needs, recreated),
         ])
         .collect()
@@ -336,4 +337,31 @@ fn recreated(stage: &Stage) -> Result<()> {
     let detail = verdict.of("offsets", COMMITS)?["detail"].to_string();
     ensure!(detail.contains("4 partitions, 3000 offsets"), "{detail}");
     Ok(())
+}
+
+fn left_the_log(stage: &Stage) -> Result<()> {
+    let mut config = half_read(stage)?;
+    stage.kafka()?.delete_records(retail::TOPIC, 0, 800)?;
+    let finished = stage.call(&["run", "--until-current"], Some(&config.toml()))?;
+    ensure!(finished.code == Some(1), "ended with {:?}: {}", finished.code, finished.stderr);
+    for word in ["offset 500 of orders/0", "800 to 1000", "lakeward offsets move"] {
+        ensure!(finished.stderr.contains(word), "no `{word}` in {}", finished.stderr);
+    }
+    let next = |rows: &[Value]| rows.iter().map(|row| row["next"].as_i64()).collect::<Vec<_>>();
+    let rows = shown(stage, &config, SALES)?;
+    ensure!(next(&rows) == [Some(500), Some(1000)], "the other partition did not go on: {rows:?}");
+
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_for(Duration::from_secs(60), "a status that names the partition", |instance| {
+        let Ok(answer) = instance.get("/v1/status") else { return Ok(None) };
+        let topic = &answer.json()?["topics"][0];
+        Ok((topic["stopped"]["0"].is_string() && topic["partitions"][0]["partition"] == json!(1)).then_some(()))
+    })?;
+    ensure!(instance.terminate()?.success(), "a pipeline with a stopped partition did not end well");
+
+    let (code, said) = move_offsets(stage, &config, &["--all", "--partition", "0", "--to", "earliest", "--yes"])?;
+    ensure!(code == Some(0), "{code:?} {said}");
+    let summary = stage.until_current(&config)?;
+    ensure!(summary.records == 200, "{summary:?}");
+    verify(stage, &config)?.ensure_holds()
 }

@@ -17,13 +17,20 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        Case::kafka("instances::share_and_answer_for_all", &[Need::Python, Need::RetailData], share),
+        Case::kafka("instances::share_and_answer_for_all", &[Need::Python, Need::RetailData], |stage| {
+            share(stage, "session.timeout.ms", "6000")
+        }),
+        Case::kafka("instances::share_by_the_newer_group_protocol", &[Need::Python, Need::RetailData], |stage| {
+            share(stage, "group.protocol", "consumer")
+        }),
         Case::kafka("instances::take_over_from_a_killed_one", &[Need::Python, Need::RetailData], take_over),
     ]
 }
 
-fn share(stage: &Stage) -> Result<()> {
+/// With this property of the consumer group.
+fn share(stage: &Stage, property: &str, value: &str) -> Result<()> {
     let mut world = World::new(stage)?;
+    world.config.text("kafka.properties", property, value);
     let mut first = stage.start(&mut world.config)?;
     first.wait_ready()?;
     world.produce()?;
@@ -48,6 +55,7 @@ fn share(stage: &Stage) -> Result<()> {
 
 fn take_over(stage: &Stage) -> Result<()> {
     let mut world = World::new(stage)?;
+    world.config.text("kafka.properties", "session.timeout.ms", "6000");
     let mut first = stage.start(&mut world.config)?;
     first.wait_ready()?;
     let mut second = stage.start(&mut world.config)?;
@@ -83,7 +91,6 @@ impl World {
         broker.create_topic(retail::TOPIC, PARTITIONS)?;
         let mut config = stage.config(&["transforms/retail"])?;
         config.text("micro_batch", "every", "300ms").text("gold", "every", "500ms");
-        config.text("kafka.properties", "session.timeout.ms", "6000");
         let producer = Producer::new(&broker.bootstrap())?;
         Ok(Self { config, producer, events: retail::events(4 * PART)?, sent: 0, produced: Counts::new() })
     }

@@ -8,6 +8,7 @@ use futures::executor::block_on;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -116,6 +117,20 @@ impl Kafka {
             Ok(_) => Ok(()),
             Err((topic, code)) => bail!("deleting topic {topic}: {code}"),
         }
+    }
+
+    /// Deletes the records of a partition before `offset`, as retention does.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+        let deleted = block_on(self.admin()?.delete_records(&list, &options()))?;
+        for of in deleted.elements() {
+            of.error().with_context(|| format!("deleting records of {topic}/{partition}"))?;
+        }
+        Ok(())
     }
 
     /// Raises the number of a topic's partitions to `total`.

@@ -174,7 +174,11 @@ impl Side {
             let partials = Arc::clone(&changed.partials);
             match group.partials.binary_search_by_key(&changes.partition, |(partition, _)| *partition) {
                 Ok(at) => group.partials[at].1 = partials,
-                Err(at) => group.partials.insert(at, (changes.partition, partials)),
+                Err(at) => {
+                    // Most groups are of one partition: a list that grows by doubling would begin with room for four.
+                    group.partials.reserve_exact(1);
+                    group.partials.insert(at, (changes.partition, partials));
+                }
             }
             group.results = OnceLock::new();
         }

@@ -30,6 +30,9 @@ const MOST_STATE_FILES: usize = 512;
 /// milliseconds away that is what a start takes.
 const CHECKPOINT_EVERY: u64 = 25;
 
+/// Behind the live edge a micro-batch is closed by time too once it has this share of the most rows: its files are large enough then.
+const LEAST_SHARE: u64 = 10;
+
 /// A micro-batch behind the live edge is closed after this many times `every` at the latest.
 const PATIENCE: u32 = 12;
 
@@ -80,7 +83,8 @@ impl Committer {
         }
         let records = self.progress.read() - self.opened_at_records;
         let is_behind = lag > i64::try_from(records).unwrap_or(i64::MAX);
-        !is_behind || age >= limits.every * PATIENCE
+        let is_worth_a_file = rows >= limits.rows.get() / LEAST_SHARE;
+        !is_behind || is_worth_a_file || age >= limits.every * PATIENCE
     }
 
     /// Whether the open micro-batch has grown so far that reading must wait.
