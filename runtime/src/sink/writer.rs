@@ -1,4 +1,4 @@
-//! Rows of one product become Parquet files: one open file per table partition, encoded as the rows come.
+//! Rows of one product become Parquet files, one for each table partition: encoded as they come where there are many, in one go where few.
 
 use super::Error;
 use super::partition::{self, Split};
@@ -13,9 +13,16 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// How many table partitions may be open at once; above it the one that has waited longest for rows is closed. More would cost memory
-/// (each column of an open file holds a page), fewer would cut a product partitioned by day into more files while it catches up.
-const MAX_OPEN: usize = 64;
+/// Bytes of rows that a table partition gathers before a file is opened for it: an open file costs close to a megabyte of dictionaries,
+/// however few its rows are. What stays below is written in one go when the micro-batch ends.
+const WORTH_OPENING: usize = 1 << 20;
+
+/// How many files may be open at once; above it the one that has waited longest for rows is closed. More would cost memory, fewer would
+/// cut a product partitioned by day into more files while it catches up.
+const MAX_OPEN: usize = 16;
+
+/// Bytes that may be gathered, over all partitions of a table in one worker; above it those that have waited longest are written.
+const MAX_GATHERED: usize = 24 << 20;
 
 /// Rows of a row group: the Parquet default; a micro-batch is no larger.
 const ROW_GROUP_ROWS: usize = 1 << 20;
@@ -94,29 +101,41 @@ impl Layout {
     }
 }
 
-/// Open files of one table in one worker.
+/// The rows of one table in one worker, on their way into files.
 #[derive(Debug)]
 pub struct FileWriter {
     layout: Arc<Layout>,
-    open: BTreeMap<Vec<Option<String>>, OpenFile>,
+    parts: BTreeMap<Vec<Option<String>>, Part>,
     done: Vec<DataFile>,
+    /// Bytes of gathered rows, over all partitions.
+    gathered: usize,
     /// Counts the writes.
     writes: u64,
+}
+
+/// A table partition of the open micro-batch.
+#[derive(Debug, Default)]
+struct Part {
+    /// Rows that are not encoded yet, and their bytes.
+    rows: Vec<RecordBatch>,
+    bytes: usize,
+    /// Where rows go at once.
+    open: Option<OpenFile>,
+    /// The last write that gave it rows.
+    touched: u64,
 }
 
 #[derive(Debug)]
 struct OpenFile {
     writer: ArrowWriter<Vec<u8>>,
     rows: u64,
-    /// The last write that gave it rows.
-    touched: u64,
 }
 
 impl FileWriter {
     /// A writer without rows.
     #[must_use]
     pub fn new(layout: Arc<Layout>) -> Self {
-        Self { layout, open: BTreeMap::new(), done: Vec::new(), writes: 0 }
+        Self { layout, parts: BTreeMap::new(), done: Vec::new(), gathered: 0, writes: 0 }
     }
 
     /// Adds rows; `columns` are those of the layout's row schema, in order.
@@ -129,35 +148,46 @@ impl FileWriter {
         for (values, columns) in parts {
             let batch = RecordBatch::try_new(Arc::clone(&layout.file_schema), columns)
                 .map_err(|source| self.columns_error(source))?;
-            self.write_part(values, &batch)?;
+            self.write_part(values, batch)?;
         }
         Ok(())
     }
 
-    fn write_part(&mut self, values: Vec<Option<String>>, batch: &RecordBatch) -> Result<(), Error> {
-        if !self.open.contains_key(&values) {
-            if self.open.len() >= MAX_OPEN {
-                self.close_stalest()?;
-            }
-            let layout = &self.layout;
-            let (schema, properties) = (Arc::clone(&layout.file_schema), layout.properties.clone());
-            let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))
-                .map_err(|source| encode_error(&layout.table, source))?;
-            self.open.insert(values.clone(), OpenFile { writer, rows: 0, touched: 0 });
-        }
-        let file = self.open.get_mut(&values).expect("it was inserted just above");
-        file.rows += batch.num_rows() as u64;
+    fn write_part(&mut self, values: Vec<Option<String>>, batch: RecordBatch) -> Result<(), Error> {
         self.writes += 1;
-        file.touched = self.writes;
-        file.writer.write(batch).map_err(|source| encode_error(&self.layout.table, source))
+        let part = self.parts.entry(values.clone()).or_default();
+        part.touched = self.writes;
+        if let Some(open) = &mut part.open {
+            return open.write(&self.layout, &batch);
+        }
+        let bytes = batch.get_array_memory_size();
+        part.rows.push(batch);
+        part.bytes += bytes;
+        self.gathered += bytes;
+        if part.bytes >= WORTH_OPENING {
+            self.gathered -= std::mem::take(&mut part.bytes);
+            part.open = Some(OpenFile::of(&self.layout, std::mem::take(&mut part.rows))?);
+            self.close_beyond(MAX_OPEN)?;
+        }
+        while self.gathered > MAX_GATHERED {
+            self.close_stalest(|part| part.open.is_none())?;
+        }
+        Ok(())
     }
 
-    /// Bytes that the open and closed files hold in memory.
+    fn close_beyond(&mut self, most: usize) -> Result<(), Error> {
+        if self.parts.values().filter(|part| part.open.is_some()).count() > most {
+            self.close_stalest(|part| part.open.is_some())?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that the gathered rows and the open and closed files hold in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let open: usize =
-            self.open.values().map(|file| file.writer.in_progress_size() + file.writer.bytes_written()).sum();
-        open + self.done.iter().map(|file| file.bytes.len()).sum::<usize>()
+        let open = self.parts.values().filter_map(|part| part.open.as_ref());
+        let open: usize = open.map(|file| file.writer.in_progress_size() + file.writer.bytes_written()).sum();
+        self.gathered + open + self.done.iter().map(|file| file.bytes.len()).sum::<usize>()
     }
 
     /// Closes all files and gives them out; the writer is empty again.
@@ -165,24 +195,29 @@ impl FileWriter {
     /// # Errors
     /// When a file cannot be encoded.
     pub fn finish(&mut self) -> Result<Vec<DataFile>, Error> {
-        for (values, file) in std::mem::take(&mut self.open) {
-            self.close(values, file)?;
+        for (values, part) in std::mem::take(&mut self.parts) {
+            self.close(values, part)?;
         }
         Ok(std::mem::take(&mut self.done))
     }
 
-    /// Rows mostly come in the order of time, so that a file that has waited long has got all of its rows.
-    fn close_stalest(&mut self) -> Result<(), Error> {
-        let stalest = self.open.iter().min_by_key(|(_, file)| file.touched);
+    /// Rows mostly come in the order of time, so that a partition that has waited long has got all of its rows.
+    fn close_stalest(&mut self, among: impl Fn(&Part) -> bool) -> Result<(), Error> {
+        let stalest = self.parts.iter().filter(|(_, part)| among(part)).min_by_key(|(_, part)| part.touched);
         let Some(values) = stalest.map(|(values, _)| values.clone()) else { return Ok(()) };
-        match self.open.remove(&values) {
-            Some(file) => self.close(values, file),
+        match self.parts.remove(&values) {
+            Some(part) => self.close(values, part),
             None => Ok(()),
         }
     }
 
-    fn close(&mut self, values: Vec<Option<String>>, mut file: OpenFile) -> Result<(), Error> {
+    fn close(&mut self, values: Vec<Option<String>>, part: Part) -> Result<(), Error> {
+        self.gathered -= part.bytes;
         let layout = &self.layout;
+        let mut file = match part.open {
+            Some(open) => open,
+            None => OpenFile::of(layout, part.rows)?,
+        };
         let metadata = file.writer.finish().map_err(|source| encode_error(&layout.table, source))?;
         let bytes = std::mem::take(file.writer.inner_mut());
         let columns = layout.partition_columns();
@@ -202,6 +237,22 @@ impl FileWriter {
 
     fn columns_error(&self, source: arrow_schema::ArrowError) -> Error {
         Error::Columns { table: self.layout.table.clone(), source }
+    }
+}
+
+impl OpenFile {
+    fn of(layout: &Layout, rows: Vec<RecordBatch>) -> Result<Self, Error> {
+        let (schema, properties) = (Arc::clone(&layout.file_schema), layout.properties.clone());
+        let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))
+            .map_err(|source| encode_error(&layout.table, source))?;
+        let mut file = Self { writer, rows: 0 };
+        rows.iter().try_for_each(|batch| file.write(layout, batch))?;
+        Ok(file)
+    }
+
+    fn write(&mut self, layout: &Layout, batch: &RecordBatch) -> Result<(), Error> {
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch).map_err(|source| encode_error(&layout.table, source))
     }
 }
 
