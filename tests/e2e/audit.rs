@@ -26,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Case::embedded("audit::what_was_tampered_with_is_named", python, tampered),
             Case::kafka("audit::offsets_are_shown_and_moved", needs, moved),
             Case::kafka("audit::one_product_is_moved_alone", needs, moved_alone),
+            Case::kafka("audit::windows_beyond_what_is_kept_stay_in_the_table", needs, kept),
             Case::kafka("audit::a_partition_that_left_its_log_stops_alone", needs, left_the_log),
             Case::kafka("audit::a_recreated_topic_goes_on_as_a_new_incarnation", needs, recreated),
         ])
@@ -364,4 +365,27 @@ fn left_the_log(stage: &Stage) -> Result<()> {
     let summary = stage.until_current(&config)?;
     ensure!(summary.records == 200, "{summary:?}");
     verify(stage, &config)?.ensure_holds()
+}
+
+/// Three months of events, of which the last day is kept: whatever is let go of stays in the gold tables, over restarts too.
+fn kept(stage: &Stage) -> Result<()> {
+    let events: Vec<Event> = retail::events(usize::MAX)?.into_iter().take(130_000).step_by(13).collect();
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 2)?;
+    let mut config = stage.config(&["transforms/retail"])?;
+    config.text("gold", "keep", "1d").text("gold", "every", "200ms").text("micro_batch", "every", "200ms");
+    let producer = Producer::new(&broker.bootstrap())?;
+    for part in events.chunks(events.len() / 4 + 1) {
+        producer.send(retail::TOPIC, messages(part, 2))?;
+        stage.until_current(&config)?;
+    }
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    let as_of = instance.get("/v1/products/retail/sales_by_country/rows?limit=1")?.json()?["as_of"].clone();
+    ensure!(as_of["kept_from"].as_str().is_some_and(|from| from > "2011-01-15"), "{as_of}");
+    let verdict = verify(stage, &config)?;
+    verdict.ensure_holds()?;
+    ensure!(verdict.of("live", GOLD)?["outcome"] == json!("ok"), "{:#}", verdict.report);
+    ensure!(instance.terminate()?.success(), "the pipeline did not end well");
+    Ok(())
 }

@@ -86,6 +86,39 @@ impl Groups {
         self.live.mark(group);
     }
 
+    /// Lets go of the groups whose window starts before `start_us`, as `keep` of any list by group must too: it says of each group, by
+    /// number, whether it stays. Changes that were not taken yet are lost with them.
+    pub(super) fn forget(&mut self, start_us: i64) -> Vec<bool> {
+        let stays: Vec<bool> = self.starts_us.iter().map(|start| *start >= start_us).collect();
+        if stays.iter().all(|stays| *stays) {
+            return stays;
+        }
+        let stride = self.partials.len() / self.keys.len();
+        let mut numbers = Vec::with_capacity(stays.len());
+        let mut next = 0_u32;
+        for stays in &stays {
+            numbers.push(next);
+            next += u32::from(*stays);
+        }
+        keep(&mut self.starts_us, |group| stays[group]);
+        keep(&mut self.keys, |group| stays[group]);
+        keep(&mut self.snapshots, |group| stays[group]);
+        keep(&mut self.partials, |partial| stays[partial / stride]);
+        for changed in [&mut self.live, &mut self.commit] {
+            keep(&mut changed.flags, |group| stays[group]);
+            changed.groups.retain(|group| stays[*group as usize]);
+            changed.groups.iter_mut().for_each(|group| *group = numbers[*group as usize]);
+        }
+        let Self { index, hasher, starts_us, keys, .. } = self;
+        index.clear();
+        for group in 0..next {
+            let hash = |group: &u32| hasher.hash_one((starts_us[*group as usize], &*keys[*group as usize]));
+            index.insert_unique(hash(&group), group, hash);
+        }
+        index.shrink_to_fit(|group| hasher.hash_one((starts_us[*group as usize], &*keys[*group as usize])));
+        stays
+    }
+
     pub(super) fn take_live(&mut self) -> Vec<Group> {
         let groups = self.live.take();
         groups.into_iter().map(|group| self.snapshot(group as usize)).collect()
@@ -107,4 +140,11 @@ impl Groups {
         let partials = self.snapshots[group].get_or_insert_with(|| partials.into());
         Group { start_us: self.starts_us[group], key: Arc::clone(&self.keys[group]), partials: Arc::clone(partials) }
     }
+}
+
+/// Keeps the elements whose index is to stay, and gives the room of the others back.
+pub(super) fn keep<T>(list: &mut Vec<T>, stays: impl Fn(usize) -> bool) {
+    let mut index = 0..;
+    list.retain(|_| index.next().is_some_and(&stays));
+    list.shrink_to_fit();
 }

@@ -3,7 +3,7 @@
 use super::column::{self, Value};
 use super::error::Error;
 use super::measure::{self, Measure};
-use super::window::Windows;
+use super::window::{self, Windows};
 use crate::columns::{UTC, table_type};
 use arrow_array::ArrayRef;
 use arrow_row::{RowConverter, RowParser, SortField};
@@ -93,6 +93,19 @@ impl Plan {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The start, in microseconds, before which windows need not be kept: all of their calendar part are closed for `keep_ms` of event
+    /// time. `i64::MIN` where nothing can be let go of.
+    #[must_use]
+    pub fn forgettable_us(&self, horizon_ms: i64, keep_ms: i64) -> i64 {
+        if horizon_ms == i64::MIN || self.gold.partition_by == Granularity::Value {
+            return i64::MIN;
+        }
+        // A window that starts before this has ended, lateness included, `keep_ms` before the horizon.
+        let open_us = self.windows.closes_at_us(0);
+        let start_us = window::us(horizon_ms.saturating_sub(keep_ms)).saturating_sub(open_us);
+        window::part_start_us(window::part(start_us, self.gold.partition_by))
     }
 
     /// The columns of the gold table: the keys, `window_start`, `window_end`, the measures.

@@ -52,6 +52,8 @@ pub struct AsOf {
     pub offsets: BTreeMap<i32, i64>,
     /// The Kafka partitions that other instances read, and when their newest offset was learned of, in milliseconds.
     pub elsewhere: BTreeMap<i32, i64>,
+    /// Windows that start before this, in milliseconds, are answered no more; `i64::MIN` while all are.
+    pub kept_from_ms: i64,
     /// The event time before which everything is closed, in milliseconds; `i64::MIN` before anything is.
     pub watermark_ms: i64,
     /// The newest version of the gold table.

@@ -3,7 +3,7 @@
 use super::accumulate::{Accumulator, LATE};
 use super::changes::Changes;
 use super::error::Error;
-use super::groups::Groups;
+use super::groups::{self, Groups};
 use super::plan::Plan;
 use super::stored;
 use super::window;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// The partial aggregates of one gold product for one Kafka partition. Owned by one worker thread, without locks.
 ///
-/// Every group that has had a row is kept, closed ones too: the state table's snapshot is made of them.
+/// Every group that has had a row is kept, closed ones too, until [`Self::forget`]: the state table's snapshot is made of them.
 #[derive(Debug)]
 pub struct PartitionState {
     plan: Arc<Plan>,
@@ -144,6 +144,12 @@ impl PartitionState {
     #[must_use]
     pub fn watermark_ms(&self) -> i64 {
         window::floor_ms(self.watermark_us)
+    }
+
+    /// Lets go of the groups of windows that start before `start_us`. They must be closed: rows that still come for them are late.
+    pub fn forget(&mut self, start_us: i64) {
+        let stays = self.groups.forget(start_us);
+        groups::keep(&mut self.restored, |group| stays[group]);
     }
 
     /// The newest micro-batch among the restored groups; 0 without one.

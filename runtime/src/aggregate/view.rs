@@ -47,13 +47,21 @@ struct Marks {
     table: Option<(i64, i64)>,
     touched: BTreeSet<i32>,
     elsewhere: BTreeMap<i32, i64>,
+    /// Windows that start before this were let go of.
+    kept_from_us: i64,
 }
 
 impl View {
     /// A view without rows.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
-        let marks = Marks { horizon_ms: i64::MIN, table: None, touched: BTreeSet::new(), elsewhere: BTreeMap::new() };
+        let marks = Marks {
+            horizon_ms: i64::MIN,
+            table: None,
+            touched: BTreeSet::new(),
+            elsewhere: BTreeMap::new(),
+            kept_from_us: i64::MIN,
+        };
         Self { plan, live: RwLock::default(), committed: RwLock::default(), marks: RwLock::new(marks) }
     }
 
@@ -92,6 +100,20 @@ impl View {
     /// Says what the gold table holds: its newest version and that version's micro-batch.
     pub fn set_table(&self, version: i64, micro_batch: i64) {
         write(&self.marks).table = Some((version, micro_batch));
+    }
+
+    /// Lets go of the windows that start before `start_us`: they are answered no more, the gold table has them.
+    pub fn forget(&self, start_us: i64) {
+        for side in [&self.live, &self.committed] {
+            let mut side = write(side);
+            let kept = side.windows.split_off(&start_us);
+            let forgotten = std::mem::replace(&mut side.windows, kept);
+            drop(side);
+            // Many maps take a while to drop, in which nobody needs to wait.
+            drop(forgotten);
+        }
+        let mut marks = write(&self.marks);
+        marks.kept_from_us = marks.kept_from_us.max(start_us);
     }
 
     /// Says which Kafka partitions other instances read, and when their newest offset was learned of, in milliseconds.
@@ -142,6 +164,7 @@ impl View {
             micro_batch: side.micro_batch,
             offsets: side.offsets.clone(),
             elsewhere: marks.elsewhere.clone(),
+            kept_from_ms: window::floor_ms(marks.kept_from_us),
             watermark_ms: marks.horizon_ms,
             table_version: marks.table.map(|(version, _)| version),
             table_micro_batch: marks.table.map(|(_, micro_batch)| micro_batch),

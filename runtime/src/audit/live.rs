@@ -39,6 +39,8 @@ struct Answer {
     version: Option<u64>,
     /// Whether the table holds the micro-batch that the answer shows.
     is_current: bool,
+    /// Older windows are answered no more.
+    kept_from_us: i64,
     rows: Vec<Value>,
 }
 
@@ -102,7 +104,9 @@ impl Live<'_> {
             if is_last {
                 rows.extend(page);
                 let is_current = now["table_micro_batch"] == now["micro_batch"];
-                return Ok(Some(Answer { version: now["table_version"].as_u64(), is_current, rows }));
+                let kept_from = now["kept_from"].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+                let kept_from_us = kept_from.map_or(i64::MIN, |time| time.timestamp_micros());
+                return Ok(Some(Answer { version: now["table_version"].as_u64(), is_current, kept_from_us, rows }));
             }
             // The last window of a full page may be cut off: the next page begins with it.
             let before = rows.len();
@@ -164,6 +168,9 @@ async fn compare(silver: &Silver, gold: &Gold, table: &Snapshot, answer: &Answer
             };
             for row in 0..batch.num_rows() {
                 let cells: Vec<Cell<'_>> = arrays.iter().map(|array| array.at(row)).collect();
+                if matches!(cells[key_columns - 1], Cell::Int(start_us) if start_us < answer.kept_from_us.into()) {
+                    continue;
+                }
                 let Some(live) = answered.remove(&encoded(&cells[..key_columns])) else {
                     bad.add(|| format!("{} is in the table and not in the answer", show(&cells)));
                     continue;

@@ -109,6 +109,11 @@ pub struct Gold {
     /// older windows. Smaller: partitions with open windows are rewritten more often. At least 100 ms, default 10 s.
     #[serde(deserialize_with = "value::period")]
     pub every: Duration,
+    /// How long, in event time, closed windows are still answered live; older ones are in the gold table only. Whole calendar parts of
+    /// the table (its `partition_by`) are let go of, once they are published and can change no more. Larger: a longer history over
+    /// HTTP, at about a kilobyte of memory for each group. Smaller: the reverse. Default 400 days.
+    #[serde(deserialize_with = "value::duration")]
+    pub keep: Duration,
     /// A partition without records for so long does not hold the watermark back. Larger: one silent partition keeps
     /// windows open for longer. Smaller: records of a partition that was only slow come too late for their window.
     /// Default 5 min.
@@ -118,7 +123,11 @@ pub struct Gold {
 
 impl Default for Gold {
     fn default() -> Self {
-        Self { every: Duration::from_secs(10), idle_after: Duration::from_secs(300) }
+        Self {
+            every: Duration::from_secs(10),
+            keep: Duration::from_secs(400 * 86_400),
+            idle_after: Duration::from_secs(300),
+        }
     }
 }
 

@@ -46,6 +46,10 @@ pub(super) struct Committer {
     pub(super) slots: Vec<Slot>,
     /// The partitions of other instances.
     pub(super) others: Others,
+    /// Whether nothing more is read in this session.
+    pub(super) is_last: bool,
+    /// By gold product: windows that start before this, in microseconds, are kept no more.
+    pub(super) forgotten_us: Vec<i64>,
     /// Partitions that cannot be read on, and why.
     pub(super) stopped: Vec<(SourcePartition, String)>,
     /// By topic: whether this instance has the topic's first partition, and with it the care for what all share: gold tables and the
@@ -114,7 +118,12 @@ impl Committer {
         if snapshot.contains(&true) {
             self.follow().await?;
         }
-        let close = Close { micro_batch: self.micro_batch + 1, horizons_ms: self.horizon.ms().to_vec(), snapshot };
+        let close = Close {
+            micro_batch: self.micro_batch + 1,
+            horizons_ms: self.horizon.ms().to_vec(),
+            snapshot,
+            forget_us: self.forgotten_us.clone(),
+        };
         self.opened = started;
         self.opened_at_records = self.progress.read();
         for worker in &self.workers {
@@ -156,8 +165,50 @@ impl Committer {
             for (index, gold) in self.plan.golds.iter().enumerate() {
                 self.horizon.raise(index, self.tables.tables[gold.state_table].horizon_ms());
             }
+            self.forget();
         }
         Ok(())
+    }
+
+    /// Looks whether somebody moved a product's offsets, or the topic to a new incarnation, while there was nothing to commit: a commit would
+    /// find out by itself.
+    pub(super) async fn look_for_moves(&mut self) -> Result<(), Error> {
+        for (index, table) in self.plan.tables.iter().enumerate().filter(|(_, table)| table.kind == TableKind::Silver) {
+            let of_topic = |slot: &&Slot| table.topic.is_none_or(|topic| topic == slot.topic);
+            let own: Vec<&SourcePartition> = self.slots.iter().filter(of_topic).map(|slot| &slot.partition).collect();
+            let table = &mut self.tables.tables[index];
+            let before: Vec<Option<i64>> = own.iter().map(|of| table.offsets().get(of)).collect();
+            table.catch_up(None).await?;
+            for (partition, before) in own.into_iter().zip(before) {
+                let now = table.offsets().get(partition);
+                let renewed = table
+                    .offsets()
+                    .iter()
+                    .any(|(of, _)| of.topic == partition.topic && of.incarnation > partition.incarnation);
+                if now != before || renewed {
+                    return Err(Error::Sink(crate::sink::Error::Moved {
+                        table: table.path().to_owned(),
+                        partition: partition.clone(),
+                        expected: before.unwrap_or(0),
+                        found: now.unwrap_or(0),
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of windows that are older than `gold.keep`. The gold table says up to where it has all that is closed; the workers follow
+    /// with the next micro-batch.
+    fn forget(&mut self) {
+        for (index, gold) in self.plan.golds.iter().enumerate() {
+            let start_us = forgettable_us(&self.config, gold, &self.tables.tables);
+            if start_us > self.forgotten_us[index] {
+                self.forgotten_us[index] = start_us;
+                self.views[index].forget(start_us);
+                self.others.forget(index, start_us);
+            }
+        }
     }
 
     /// A snapshot of the state tables replaces all of their files, so it holds the partitions of others too, as they are.
@@ -184,7 +235,10 @@ impl Committer {
         let of_others = self.others.watermarks(&self.plan, now_ms);
         self.horizon.observe(&share.watermarks, &of_others, &self.progress, now_ms);
         let micro_batch = close.micro_batch;
-        let mut group = self.group(close, &share);
+        // What is said to be closed is what the workers take for closed from here on, and again after a restart: the watermarks of this
+        // micro-batch count from the next one on, unless there is none.
+        let announced_ms = if self.is_last { self.horizon.ms().to_vec() } else { close.horizons_ms.clone() };
+        let mut group = self.group(close, &share, &announced_ms);
         group.files = share.files;
         self.add_others(close, &mut group.files)?;
         self.tables.upload(&group).await?;
@@ -195,7 +249,7 @@ impl Committer {
         for (index, gold) in self.plan.golds.iter().enumerate() {
             self.others.note(index, group.files[gold.state_table].iter().map(|file| &file.path));
         }
-        for ((view, changes), horizon_ms) in self.views.iter().zip(&share.changes).zip(&close.horizons_ms) {
+        for ((view, changes), horizon_ms) in self.views.iter().zip(&share.changes).zip(&announced_ms) {
             view.apply_committed(micro_batch, changes);
             view.set_horizon_ms(*horizon_ms);
         }
@@ -225,13 +279,11 @@ impl Committer {
         Ok(share.positions)
     }
 
-    fn group(&self, close: &Close, share: &Share) -> Group {
+    fn group(&self, close: &Close, share: &Share, announced_ms: &[i64]) -> Group {
         let tables = self.plan.tables.len();
         let (mut remove, mut horizons_ms) = (vec![Vec::new(); tables], vec![None; tables]);
         for (index, gold) in self.plan.golds.iter().enumerate() {
-            // What is said to be closed is what the workers take for closed from here on, and again after a restart: the watermarks of
-            // this micro-batch count from the next one on.
-            horizons_ms[gold.state_table] = Some(close.horizons_ms[index]);
+            horizons_ms[gold.state_table] = Some(announced_ms[index]);
             if close.snapshot[index] {
                 remove[gold.state_table] = self.tables.tables[gold.state_table].files().keys().cloned().collect();
             }
@@ -296,6 +348,7 @@ impl Committer {
             leads: &self.leads,
         };
         self.publisher.publish(&mut self.tables, &target).await?;
+        self.forget();
         self.checkpoint_logs();
         Ok(())
     }
@@ -309,6 +362,12 @@ impl Committer {
             }
         }
     }
+}
+
+/// The start, in microseconds, before which the windows of a gold product need not be kept.
+pub(super) fn forgettable_us(config: &Config, gold: &Gold, tables: &[crate::sink::Table]) -> i64 {
+    let keep_ms = i64::try_from(config.gold.keep.as_millis()).unwrap_or(i64::MAX);
+    gold.plan.forgettable_us(tables[gold.gold_table].horizon_ms(), keep_ms)
 }
 
 /// What all workers made of a micro-batch.

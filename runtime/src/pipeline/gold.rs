@@ -108,7 +108,8 @@ impl Publisher {
             offsets: own.chain(of_others.filter_map(|of| Some((of, state.get(of)?)))).map(step).collect(),
             micro_batch: target.micro_batch,
             at_ms: target.at_ms,
-            horizon_ms: None,
+            // What is closed by now is in the table for good: see `Committer::forget`.
+            horizon_ms: Some(tables.tables[gold.state_table].horizon_ms()).filter(|horizon_ms| *horizon_ms != i64::MIN),
         })
     }
 }

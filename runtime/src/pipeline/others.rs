@@ -43,6 +43,8 @@ struct OfGold {
     seen: BTreeSet<String>,
     /// By partition: its offset when last looked at, and since when it has been that.
     moved: BTreeMap<i32, (i64, i64)>,
+    /// Windows that start before this are kept no more; 0 and `i64::MIN` for none.
+    forgotten_us: i64,
 }
 
 impl Others {
@@ -72,6 +74,13 @@ impl Others {
                 }
             }
         });
+    }
+
+    /// Lets go of the groups of windows that start before `start_us`.
+    pub(super) fn forget(&mut self, gold: usize, start_us: i64) {
+        let of_gold = &mut self.by_gold[gold];
+        of_gold.forgotten_us = start_us;
+        of_gold.states.values_mut().for_each(|state| state.forget(start_us));
     }
 
     /// Whether this instance has everything.
@@ -169,7 +178,9 @@ impl OfGold {
                 for (partition, rows) in by_partition(&rows) {
                     if foreign.contains_key(&partition) {
                         let new = || PartitionState::new(Arc::clone(&gold.plan), partition);
-                        self.states.entry(partition).or_insert_with(new).restore(&rows).map_err(error)?;
+                        let state = self.states.entry(partition).or_insert_with(new);
+                        state.restore(&rows).map_err(error)?;
+                        state.forget(self.forgotten_us);
                     }
                 }
             }

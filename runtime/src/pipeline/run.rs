@@ -8,7 +8,7 @@ use super::horizon::Horizon;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::report::{Look, Report};
-use super::session::{self, Found, Session, Slot, Stuck};
+use super::session::{self, Found, Gone, Session, Slot, Stuck};
 use super::threads::{QUEUE, Threads, spawn};
 use super::worker::{self, Command, Part};
 use super::{Error, Pipeline, Remedy, reader};
@@ -17,7 +17,7 @@ use crate::config::Sharing;
 use crate::serve::status::{Failure, State};
 use crate::serve::{Readiness, Time};
 use crate::sink::Warehouse;
-use crate::source::{Membership, TopicPartition};
+use crate::source::{self, Membership, TopicPartition};
 use crossbeam_channel::{Receiver, Sender};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,6 +34,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is looked what other instances committed.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether somebody moved offsets.
+const MOVES_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the topics are asked for new partitions.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(30);
@@ -97,8 +100,12 @@ impl Pipeline {
         let started = clock::instant();
         let mut summary = Summary::default();
         let mut wait = Duration::from_millis(200);
+        let mut gone: Vec<Gone> = Vec::new();
         loop {
-            let result = self.session(options, &mut stop, &mut summary, membership).await;
+            let result = self.session(options, &mut stop, &mut summary, membership, &gone).await;
+            if let Err(Error::Source(source::Error::OutOfRange { topic, partition, offset })) = &result {
+                gone.push((topic.clone(), *partition, *offset));
+            }
             summary.seconds = started.elapsed().as_secs_f64();
             match result {
                 Ok(End::Done) => {
@@ -162,6 +169,7 @@ impl Pipeline {
         stop: &mut watch::Receiver<bool>,
         summary: &mut Summary,
         membership: &mut Option<Arc<Membership>>,
+        gone: &[Gone],
     ) -> Result<End, Error> {
         if *stop.borrow() {
             return Ok(End::Done);
@@ -184,7 +192,7 @@ impl Pipeline {
                 }
             }
         };
-        let mut session = session::open(&self.config, &self.plan, &lake, tables, found, lease.as_ref()).await?;
+        let mut session = session::open(&self.config, &self.plan, &lake, tables, found, lease.as_ref(), gone).await?;
         self.site.publish(self.catalog(&lake), session.views.iter().map(Arc::clone));
         let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
         let mut stuck = Vec::new();
@@ -195,6 +203,7 @@ impl Pipeline {
         }
         let (mut committer, threads) = self.start(lake, session, &stuck)?;
         self.site.set_readiness(Readiness::Ready);
+        self.state(State::Running);
         let drive = Drive {
             options,
             stop: stop.clone(),
@@ -248,6 +257,7 @@ impl Pipeline {
     async fn drain(&self, committer: &mut Committer, drive: &Drive<'_>) -> Result<(), Error> {
         self.state(State::Draining);
         drive.told_at.get_or_init(clock::instant);
+        committer.is_last = true;
         drive
             .in_time(async {
                 committer.close().await?;
@@ -258,7 +268,8 @@ impl Pipeline {
 
     /// Starts workers and readers.
     fn start(&self, lake: Warehouse, session: Session, stuck: &[Stuck]) -> Result<(Committer, Threads), Error> {
-        let Session { tables, slots, lanes, others, sources, views, horizons_ms, micro_batch, .. } = session;
+        let Session { tables, slots, lanes, others, sources, views, horizons_ms, forgotten_us, micro_batch, .. } =
+            session;
         let starts: Vec<i64> = lanes.iter().map(|lane| lane.next).collect();
         let progress = Arc::new(Progress::new(&starts, self.workers));
         for (lane, slot) in progress.lanes.iter().zip(&slots) {
@@ -301,6 +312,8 @@ impl Pipeline {
             leads: leads(&self.plan, slots.iter().chain(stuck.iter().map(|stuck| &stuck.slot)), &others.slots),
             slots,
             others,
+            forgotten_us,
+            is_last: false,
             stopped: stuck.iter().map(|stuck| (stuck.slot.partition.clone(), stuck.error.to_string())).collect(),
             views,
             progress,
@@ -324,7 +337,8 @@ impl Pipeline {
         let (options, targets) = (drive.options, drive.targets);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut looked, mut asked, mut followed): (Option<Instant>, _, _) = (None, clock::instant(), clock::instant());
+        let (mut looked, now): (Option<Instant>, _) = (None, clock::instant());
+        let (mut asked, mut followed, mut moved) = (now, now, now);
         loop {
             ticks.tick().await;
             if let Ok(result) = committer.parts.try_recv() {
@@ -364,6 +378,10 @@ impl Pipeline {
             if now.duration_since(followed) >= FOLLOW_EVERY {
                 followed = now;
                 drive.in_time(committer.follow()).await?;
+            }
+            if now.duration_since(moved) >= MOVES_EVERY {
+                moved = now;
+                drive.in_time(committer.look_for_moves()).await?;
             }
             if now.duration_since(asked) >= PARTITIONS_EVERY {
                 asked = now;

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::commit::Tables;
+use super::committer::forgettable_us;
 use super::lane::Lane;
 use super::others::{Others, by_partition};
 use super::plan::{Gold, Plan, TableKind};
@@ -30,6 +31,9 @@ pub(super) struct Slot {
     pub(super) log: LogRange,
 }
 
+/// Topic, partition and offset that a log did not hold when it was read: see `source::Error::OutOfRange`.
+pub(super) type Gone = (String, i32, i64);
+
 /// A partition that cannot be read, and why.
 #[derive(Debug)]
 pub(super) struct Stuck {
@@ -49,6 +53,8 @@ pub(super) struct Session {
     pub(super) sources: Vec<Source>,
     pub(super) views: Vec<Arc<View>>,
     pub(super) horizons_ms: Vec<i64>,
+    /// By gold product: windows that start before this, in microseconds, were not restored.
+    pub(super) forgotten_us: Vec<i64>,
     pub(super) micro_batch: i64,
 }
 
@@ -69,6 +75,7 @@ pub(super) async fn open(
     mut tables: Vec<Table>,
     mut found: Found,
     lease: Option<&Lease>,
+    gone: &[Gone],
 ) -> Result<Session, Error> {
     // What others committed while the partitions were waited for: whoever had them may have written until then.
     for table in &mut tables {
@@ -80,15 +87,17 @@ pub(super) async fn open(
     for table in &mut tables {
         table.find_offsets(lake, &partitions).await?;
     }
-    let (stuck, floors) = found.take_stuck(|slot| floors(config, plan, &tables, slot));
+    let (stuck, floors) = found.take_stuck(|slot| floors(config, plan, &tables, slot, gone));
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
         lanes.push(Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, Vec::new()));
     }
     let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
-    let mut horizons_ms = Vec::new();
+    let (mut horizons_ms, mut forgotten_us) = (Vec::new(), Vec::new());
     for (index, gold) in plan.golds.iter().enumerate() {
-        restore(index, gold, &tables[gold.state_table], &mut lanes, &mut others, &views[index]).await?;
+        let forgotten = forgettable_us(config, gold, &tables);
+        forgotten_us.push(forgotten);
+        restore(index, gold, &tables[gold.state_table], &mut lanes, &mut others, &views[index], forgotten).await?;
         let horizon_ms = tables[gold.state_table].horizon_ms();
         views[index].set_horizon_ms(horizon_ms);
         horizons_ms.push(horizon_ms);
@@ -104,6 +113,7 @@ pub(super) async fn open(
         sources,
         views,
         horizons_ms,
+        forgotten_us,
         micro_batch,
     })
 }
@@ -243,7 +253,12 @@ impl Found {
 /// | within the log         |             | goes on there |
 /// | below the log's start  | records are gone | error |
 /// | above the log's end    | recreated   | error |
-fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot) -> Result<Vec<i64>, Error> {
+/// | gone while it was read, there again | recreated | error |
+fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot, gone: &[Gone]) -> Result<Vec<i64>, Error> {
+    let was_gone = |offset: i64| {
+        let is_it = |gone: &Gone| *gone == (slot.partition.topic.to_string(), slot.partition.partition, offset);
+        gone.iter().any(is_it)
+    };
     let follows = |table: usize| plan.tables[table].topic.is_none_or(|topic| topic == slot.topic);
     let stored = |table: usize| tables[table].offsets().get(&slot.partition);
     // Gold tables are written from state; they hold nothing back.
@@ -253,6 +268,8 @@ fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot) -> Result
         let explanation = match offset {
             _ if offset < slot.log.start => "records were deleted before they were read",
             _ if offset > slot.log.end => "the topic was recreated, or its log was cut",
+            // A log does not grow back: what was gone once and is there now is another's.
+            _ if was_gone(offset) => "the topic was recreated while it was read",
             _ => continue,
         };
         return Err(Error::OutOfLog {
@@ -281,6 +298,7 @@ async fn restore(
     lanes: &mut [Lane],
     others: &mut Others,
     view: &View,
+    forgotten_us: i64,
 ) -> Result<(), Error> {
     let error = |source| Error::State { product: gold.plan.path().to_owned(), source: Box::new(source) };
     let new = |partition: i32| PartitionState::new(Arc::clone(&gold.plan), partition);
@@ -297,7 +315,10 @@ async fn restore(
     }
     others.note(index, table.files().keys());
     let mut all = Vec::with_capacity(states.len());
+    others.forget(index, forgotten_us);
+    view.forget(forgotten_us);
     for (partition, mut state) in states {
+        state.forget(forgotten_us);
         let is_own = |lane: &Lane| lane.topic == gold.topic && lane.partition.partition == partition;
         let lane = lanes.iter_mut().find(|lane| is_own(lane));
         let source = lane.as_ref().map(|lane| &lane.partition).or_else(|| others.partition(gold.topic, partition));

@@ -39,6 +39,8 @@ pub(super) struct Close {
     pub(super) horizons_ms: Vec<i64>,
     /// Per gold product: hand over all groups, so that the state table can be rewritten.
     pub(super) snapshot: Vec<bool>,
+    /// Per gold product: windows that start before this, in microseconds, are closed, published, and need not be kept.
+    pub(super) forget_us: Vec<i64>,
 }
 
 /// A worker's share of a micro-batch.
@@ -77,6 +79,7 @@ pub(super) struct Worker {
     pub(super) letters: Letters,
     pub(super) counts: Counts,
     pub(super) horizons_ms: Vec<i64>,
+    forgotten_us: Vec<i64>,
     stale_since: Option<Instant>,
     open_rows: u64,
 }
@@ -137,6 +140,7 @@ impl Worker {
             letters,
             counts,
             horizons_ms,
+            forgotten_us: Vec::new(),
             stale_since: None,
             open_rows: 0,
         })
@@ -182,6 +186,11 @@ impl Worker {
     fn close(&mut self, close: &Close) -> Result<Part, Error> {
         self.refresh_live();
         self.horizons_ms.clone_from(&close.horizons_ms);
+        if self.forgotten_us != close.forget_us {
+            self.forgotten_us.clone_from(&close.forget_us);
+            let states = self.lanes.iter_mut().flat_map(|lane| &mut lane.states);
+            states.for_each(|(gold, state)| state.forget(close.forget_us[*gold]));
+        }
         let mut changes: Vec<Vec<Changes>> = vec![Vec::new(); self.plan.golds.len()];
         let mut watermarks = Vec::new();
         for lane in &mut self.lanes {

@@ -16,6 +16,9 @@ struct AsOfBody<'a> {
     offsets: &'a BTreeMap<i32, i64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     elsewhere: BTreeMap<i32, Time>,
+    /// Older windows are in the gold table only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_from: Option<Time>,
     watermark: Option<Time>,
     table_version: Option<i64>,
     table_micro_batch: Option<i64>,
@@ -33,6 +36,7 @@ pub(super) fn as_of_json(as_of: &AsOf, committed: bool) -> String {
         micro_batch: micro_batch(as_of),
         offsets: &as_of.offsets,
         elsewhere: as_of.elsewhere.iter().map(|(partition, ms)| (*partition, Time(*ms))).collect(),
+        kept_from: Time::from_watermark_ms(as_of.kept_from_ms),
         watermark: Time::from_watermark_ms(as_of.watermark_ms),
         table_version: as_of.table_version,
         table_micro_batch: as_of.table_micro_batch,

@@ -149,6 +149,9 @@ fn find_product(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<&catalog::Product, Problem> {
     let Path((domain, name)) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    if catalog.products.is_empty() {
+        return Err(Problem::unavailable("the pipeline is starting, its products are not open yet"));
+    }
     catalog.product(&domain, &name).ok_or_else(|| {
         Problem::not_found(format!("there is no product `{domain}/{name}`; `/v1/products` lists the products"))
     })

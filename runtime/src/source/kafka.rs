@@ -4,11 +4,12 @@ use super::membership::is_about_membership;
 use super::queue::Queue;
 use super::{Assigned, Chunker, Error, LogRange, Reader};
 use crate::record::Record;
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientConfig, ClientContext};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::time::Duration;
@@ -30,11 +31,26 @@ pub struct Settings {
     pub properties: BTreeMap<String, String>,
 }
 
+/// What a client says of itself is for who looks for it: the pipeline reports in its own words what does not work.
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "the Kafka client reports");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// A connected client.
 pub struct Kafka {
     // Dropped before the consumer: fields are dropped in order.
     reading: Option<Reading>,
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     brokers: String,
 }
 
@@ -65,7 +81,8 @@ impl Kafka {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &settings.brokers).set("group.id", &settings.group);
-        let consumer: BaseConsumer = config.create().map_err(|error| Error::Configuration(error.to_string()))?;
+        let consumer: BaseConsumer<Quiet> =
+            config.create_with_context(Quiet).map_err(|error| Error::Configuration(error.to_string()))?;
         Ok(Self { reading: None, consumer, brokers: settings.brokers.clone() })
     }
 

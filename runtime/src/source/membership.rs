@@ -4,11 +4,12 @@
 //! hand-over waits for the last commit, and what is read stands where the tables say. The group is a division of labour and no fence:
 //! two instances that both believe to own a partition are told apart by the tables' commits.
 
-use super::kafka::Settings;
+use super::kafka::{Quiet, Settings};
 use super::{Error, peers};
 use rdkafka::ClientContext;
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::BTreeSet;
@@ -138,13 +139,6 @@ impl Membership {
             .is_some_and(|others| others.iter().all(|other| !other.is_alive()))
     }
 
-    /// The addresses of the other members that have one.
-    #[must_use]
-    pub fn peers(&self) -> Vec<String> {
-        let others = peers::others(&self.consumer, &self.group, &self.client_id).unwrap_or_default();
-        others.into_iter().filter_map(|other| other.address).collect()
-    }
-
     /// Tells the group how far the tables have got, as a hint for dashboards.
     pub fn committed(&self, next_offsets: &[(TopicPartition, i64)]) {
         if self.shared.assignment.borrow().as_ref().is_none_or(|now| now.provisional) {
@@ -260,7 +254,15 @@ fn poll(consumer: &BaseConsumer<Rebalances>, stop: &AtomicBool) {
 /// Hears of rebalances.
 struct Rebalances(Arc<Shared>);
 
-impl ClientContext for Rebalances {}
+impl ClientContext for Rebalances {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Quiet.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Quiet.error(error, reason);
+    }
+}
 
 impl ConsumerContext for Rebalances {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
@@ -268,14 +270,14 @@ impl ConsumerContext for Rebalances {
             list.elements().iter().map(|of| (of.topic().to_owned(), of.partition())).collect();
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let done = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            tracing::info!(partitions = partitions.len(), "the group gives partitions");
+            tracing::info!(partitions = %names(&partitions), "the group gives partitions");
             let done = if cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) };
             // The member does not read.
             let done = done.and_then(|()| if list.count() > 0 { consumer.pause(list) } else { Ok(()) });
             self.0.assign(&partitions);
             done
         } else {
-            tracing::info!(partitions = partitions.len(), "the group takes partitions");
+            tracing::info!(partitions = %names(&partitions), "the group takes partitions");
             self.0.revoke(&partitions, consumer.assignment_lost());
             if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() }
         };
@@ -283,6 +285,11 @@ impl ConsumerContext for Rebalances {
             tracing::warn!(%error, "the consumer group did not take the answer");
         }
     }
+}
+
+/// `orders/0 orders/3`, for the log.
+fn names(partitions: &BTreeSet<TopicPartition>) -> String {
+    partitions.iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect::<Vec<_>>().join(" ")
 }
 
 fn config(settings: &Settings, client_id: &str) -> ClientConfig {

@@ -24,11 +24,13 @@ pub(super) fn client_id(address: &str) -> String {
     format!("{PREFIX}{address}#{}", uuid::Uuid::new_v4().simple())
 }
 
-/// The members of a group but for the one with our client id; `None` when the broker does not say.
+/// The members of a group but for us; `None` when the broker does not say. Whoever stood at our address is gone, since we stand there now.
 pub(super) fn others<C: ConsumerContext>(consumer: &BaseConsumer<C>, group: &str, own: &str) -> Option<Vec<Peer>> {
     let groups = consumer.fetch_group_list(Some(group), ANSWER).ok()?;
     let Some(group) = groups.groups().iter().find(|found| found.name() == group) else { return Some(Vec::new()) };
-    let others = group.members().iter().filter(|member| member.client_id() != own);
+    let ours = address(own);
+    let is_us = |client_id: &str| client_id == own || (ours.is_some() && address(client_id) == ours);
+    let others = group.members().iter().filter(|member| !is_us(member.client_id()));
     Some(others.map(|member| Peer { address: address(member.client_id()) }).collect())
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn commits(commits: u64, rate: u32) -> Result<()> {
     let mut last = 0;
     while let Some(mark) = marks.first().copied() {
         wait::moment(LOOK_EVERY);
-        let status = instance.get("/v1/status")?.json()?;
+        let Some(status) = status(&instance) else { continue };
         let number = status["commits"]["micro_batch"].as_u64().unwrap_or(0);
         if number == last {
             continue;
@@ -133,8 +133,7 @@ fn stalls(instances: &[&Instance], length: Duration) -> Result<BTreeMap<i64, f64
         wait::moment(LOOK_EVERY);
         let now = begun.elapsed().as_secs_f64();
         for instance in instances {
-            // One that starts or ends does not answer.
-            let Some(status) = instance.get("/v1/status").ok().and_then(|answer| answer.json().ok()) else { continue };
+            let Some(status) = status(instance) else { continue };
             for partition in status["topics"][0]["partitions"].as_array().into_iter().flatten() {
                 let number = |name: &str| partition[name].as_i64().unwrap_or(-1);
                 let (next, since, longest) = seen.entry(number("partition")).or_insert((-1, now, 0.0));
@@ -170,6 +169,11 @@ fn wait_for_commits(instance: &mut Instance, count: i64) -> Result<i64> {
         let micro_batch = status["commits"]["micro_batch"].as_i64().unwrap_or(0);
         Ok((last.0 >= count).then_some(micro_batch))
     })
+}
+
+/// What the instance says of itself; one that starts, ends, or has too much to do may not answer.
+fn status(instance: &Instance) -> Option<Value> {
+    instance.get("/v1/status").ok()?.json().ok()
 }
 
 fn micro_batch(instance: &Instance) -> Result<i64> {

@@ -1,7 +1,7 @@
 """Holds a lake against the generator's record. One long-lived process: to import the engines takes longer than a check.
 
 A request a line as JSON on standard input, an answer a line; an answer is {"fine": value} or {"error": text}.
-{"open": {"lake": {"location": "..", "options": {}}, "pipeline": "..", "many": false}} -> null
+{"open": {"lake": {"location": "..", "options": {}}, "pipeline": ".."}} -> null
 {"expect": {"sales": "file.ndjson", "dead_letters": "file.ndjson"}} -> null
 {"standing": {}} -> {"0": next offset}: how far the commits table has got
 {"check": {"sent": [..]}} -> what is wrong, as texts
@@ -76,8 +76,8 @@ class Table:
 
 
 class Checker:
-    def __init__(self, lake, pipeline, many):
-        self.lake, self.pipeline, self.many = lake, pipeline, many
+    def __init__(self, lake, pipeline):
+        self.lake, self.pipeline = lake, pipeline
         self.sql = duckdb.connect()
         self.sql.execute("SET TimeZone = 'UTC'")
         self.load("delta")
@@ -178,9 +178,6 @@ class Checker:
         }
         found = {name: sum(commit[name] for commit in commits) for name in expected}
         wrong = [] if found == expected else [f"the commits count {found}, not {expected}"]
-        numbers = [commit["micro_batch"] for commit in commits]
-        if not self.many and len(set(numbers)) != len(numbers):
-            wrong.append(f"a micro-batch number stands twice: {sorted(numbers)}")
         for partition, end in enumerate(sent):
             wrong += self.check_chain(commits, partition, end)
         return wrong

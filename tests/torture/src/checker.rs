@@ -33,10 +33,10 @@ impl Checker {
         Ok(Self { process, requests, answers })
     }
 
-    /// Turns to a new, empty lake. With `many` instances a micro-batch's number may stand more than once.
-    pub(crate) fn open(&mut self, lake: &Lake, pipeline: &str, many: bool) -> Result<()> {
+    /// Turns to a new, empty lake.
+    pub(crate) fn open(&mut self, lake: &Lake, pipeline: &str) -> Result<()> {
         let lake = json!({"location": lake.location, "options": lake.options});
-        self.ask("open", &json!({"lake": lake, "pipeline": pipeline, "many": many}))
+        self.ask("open", &json!({"lake": lake, "pipeline": pipeline}))
     }
 
     /// Adds what was sent to the record; the files that carry it over go into `folder`.

@@ -85,7 +85,7 @@ impl World {
             Some(proxy) => lake_at(proxy.address(), &prefix).configure(config.text("lake.options", "timeout", "1s")),
             None => lake.configure(&mut config),
         }
-        self.checker.open(&lake, PIPELINE, self.means.instances > 1)?;
+        self.checker.open(&lake, PIPELINE)?;
         let partitions = usize::try_from(PARTITIONS)?;
         Ok(Epoch {
             producer: Arc::new(Producer::new(&self.kafka.bootstrap())?),

@@ -1,5 +1,6 @@
 //! A sales product and its gold product, for the tests of aggregates.
 
+mod forget;
 mod lateness;
 mod measures;
 mod model;

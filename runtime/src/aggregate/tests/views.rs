@@ -120,6 +120,7 @@ fn committed_answers_wait_for_the_commit() {
         micro_batch: 1,
         offsets: BTreeMap::from([(0, next_offset)]),
         elsewhere: BTreeMap::new(),
+        kept_from_ms: i64::MIN,
         watermark_ms: i64::MIN,
         table_version: Some(40),
         table_micro_batch: Some(1),

@@ -4,7 +4,7 @@ use super::super::Error;
 use super::lake::{self, TableName};
 use super::plan::{Plan, Target, Wanted};
 use crate::audit::{Log, Subjects, client, first_at_or_behind};
-use crate::checkpoint::SourcePartition;
+use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::pipeline;
@@ -36,6 +36,9 @@ pub(super) async fn run(
             targets.insert(SourcePartition { topic: topic.clone(), incarnation, partition }, target);
         }
     }
+    if wanted.new_incarnation && !wanted.yes {
+        refuse_known(&standing, &targets)?;
+    }
     let tables = wanted.tables(subjects);
     if let Some(missing) = tables.iter().find(|table| !standing.contains_key(&table.path)) {
         return refused(format!(
@@ -60,6 +63,27 @@ fn refused<T>(reason: String) -> Result<T, Error> {
 }
 
 /// Where each partition of a topic is to be read from, and what it holds.
+/// Where every stored offset is within its log, the topic may well be the one that it was.
+fn refuse_known(
+    standing: &BTreeMap<String, Checkpoint>,
+    targets: &BTreeMap<SourcePartition, (i64, Log)>,
+) -> Result<(), Error> {
+    let mut topics: BTreeMap<&str, bool> = BTreeMap::new();
+    for (partition, (_, log)) in targets {
+        let before = SourcePartition { incarnation: partition.incarnation.saturating_sub(1), ..partition.clone() };
+        let stored = standing.values().filter_map(|offsets| offsets.get(&before));
+        let is_known = stored.into_iter().all(|offset| (log.start..=log.end).contains(&offset));
+        *topics.entry(&partition.topic).or_insert(true) &= is_known;
+    }
+    match topics.into_iter().find(|(_, is_known)| *is_known) {
+        None => Ok(()),
+        Some((topic, _)) => refused(format!(
+            "every offset of topic {topic} is within its log, as if the topic had not been made anew: its records would be read, and be in \
+             the tables, once more; say --yes if it was made anew"
+        )),
+    }
+}
+
 fn targets_of(config: &Config, topic: &str, to: Target, only: Option<i32>) -> Result<BTreeMap<i32, (i64, Log)>, Error> {
     let source = |error| Error::from(pipeline::Error::Source(error));
     let mut targets = BTreeMap::new();
