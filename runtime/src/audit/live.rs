@@ -168,7 +168,7 @@ async fn compare(silver: &Silver, gold: &Gold, table: &Snapshot, answer: &Answer
             };
             for row in 0..batch.num_rows() {
                 let cells: Vec<Cell<'_>> = arrays.iter().map(|array| array.at(row)).collect();
-                if matches!(cells[key_columns - 1], Cell::Int(start_us) if start_us < answer.kept_from_us.into()) {
+                if matches!(cells[key_columns - 1], Cell::Int(start_us) if start_us < answer.kept_from_us) {
                     continue;
                 }
                 let Some(live) = answered.remove(&encoded(&cells[..key_columns])) else {
