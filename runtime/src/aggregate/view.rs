@@ -88,7 +88,10 @@ impl View {
         write(&self.live).micro_batch = newest;
         let starts: BTreeSet<_> =
             changes.iter().flat_map(|changes| &changes.groups).map(|group| group.start_us).collect();
-        write(&self.marks).touched.extend(starts.into_iter().map(|start_us| window::part(start_us, by)));
+        let mut marks = write(&self.marks);
+        // A part that was let go of must never be published again: its table would be overwritten by what little is here.
+        let kept = starts.range(marks.kept_from_us..).map(|start_us| window::part(*start_us, by)).collect::<Vec<_>>();
+        marks.touched.extend(kept);
     }
 
     /// Says that everything before this event time is closed; an earlier time than the last changes nothing.

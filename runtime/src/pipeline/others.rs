@@ -43,7 +43,7 @@ struct OfGold {
     seen: BTreeSet<String>,
     /// By partition: its offset when last looked at, and since when it has been that.
     moved: BTreeMap<i32, (i64, i64)>,
-    /// Windows that start before this are kept no more; 0 and `i64::MIN` for none.
+    /// Windows that start before this are kept no more; the start of a session sets it.
     forgotten_us: i64,
 }
 

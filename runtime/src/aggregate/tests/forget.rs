@@ -45,3 +45,14 @@ fn what_stays_counts_on() {
     // A snapshot has just these.
     assert_eq!(state.take_all(7).len(), 3);
 }
+
+#[test]
+fn a_forgotten_part_is_never_published_again() {
+    let plan = plan();
+    let (mut state, view) = (PartitionState::new(Arc::clone(&plan), 0), View::new(Arc::clone(&plan)));
+    assert!(state.update(&batch(&[sale("France", 1, 100), sale("France", DAY + 1, 100)]), i64::MIN).is_empty());
+    let changes = state.take_commit(2);
+    view.forget(DAY * MINUTE_US);
+    view.apply_committed(1, &[changes]);
+    assert_eq!(view.take_touched(), [1]);
+}
