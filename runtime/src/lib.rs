@@ -13,6 +13,7 @@ pub mod memory;
 pub mod pipeline;
 pub mod product;
 pub mod record;
+pub mod release;
 pub mod serve;
 pub mod sink;
 pub mod source;

@@ -76,6 +76,30 @@ impl Warehouse {
         self.root.delete(&path).await.map_err(Error::Store)
     }
 
+    /// Writes an object beside the tables, unless one of that name is there: then that one stays as it is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn put_new(&self, folder: &str, name: &str, bytes: bytes::Bytes) -> Result<(), Error> {
+        match self.table_store(folder).create(name, bytes).await {
+            Ok(()) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(source) => Err(Error::Store(source)),
+        }
+    }
+
+    /// Reads an object beside the tables; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn get(&self, folder: &str, name: &str) -> Result<Option<bytes::Bytes>, Error> {
+        let found = match self.table_store(folder).store.get(&Path::from(name)).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(Error::Store(source)),
+        };
+        found.bytes().await.map(Some).map_err(Error::Store)
+    }
+
     /// The URL of the table at `path`.
     #[must_use]
     pub fn table_url(&self, path: &str) -> Url {

@@ -1,0 +1,163 @@
+//! What the log of deployments adds up to for one module.
+
+use super::Deployment;
+
+/// What a deployment does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Another digest is active.
+    Deploy,
+    /// The shadow became active.
+    Promote,
+    /// The digest before is active again.
+    Rollback,
+    /// A digest runs beside the active one, and its rows go nowhere.
+    Shadow,
+    /// Nothing runs beside the active one any more.
+    EndShadow,
+    /// The module gets no records, its products stay at their offsets.
+    Pause,
+    /// The runtime paused the module because it failed too often.
+    Park,
+    /// The module gets records again, from where its products stand.
+    Resume,
+}
+
+impl Action {
+    const ALL: [Self; 8] = [
+        Self::Deploy,
+        Self::Promote,
+        Self::Rollback,
+        Self::Shadow,
+        Self::EndShadow,
+        Self::Pause,
+        Self::Park,
+        Self::Resume,
+    ];
+
+    /// The action in the column `action`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+            Self::Shadow => "shadow",
+            Self::EndShadow => "end_shadow",
+            Self::Pause => "pause",
+            Self::Park => "park",
+            Self::Resume => "resume",
+        }
+    }
+
+    /// Reads what [`Self::name`] gives; `None` for anything else, as a newer version may write.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
+}
+
+/// Where a module stands after everything that was deployed under its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The number of the newest deployment of the module; the first is 1.
+    pub sequence: i64,
+    /// The digests that a rollback leads back through; the last one is active.
+    pub digests: Vec<String>,
+    /// Why the module gets no records; `None` while it does.
+    pub paused: Option<String>,
+    /// The digest that runs beside the active one.
+    pub shadow: Option<String>,
+}
+
+impl Standing {
+    /// The active digest; `None` before the first deployment.
+    #[must_use]
+    pub fn active(&self) -> Option<&str> {
+        self.digests.last().map(String::as_str)
+    }
+
+    /// The digest that a rollback makes active; `None` if there is none.
+    #[must_use]
+    pub fn previous(&self) -> Option<&str> {
+        self.digests.iter().rev().nth(1).map(String::as_str)
+    }
+
+    /// Takes in the next deployment.
+    pub fn apply(&mut self, deployment: &Deployment) {
+        self.sequence = deployment.sequence;
+        let digest = || deployment.digest.clone();
+        match deployment.action {
+            Action::Deploy | Action::Promote => {
+                self.digests.extend(digest().filter(|digest| self.active() != Some(digest)));
+                self.shadow = None;
+            }
+            Action::Rollback => {
+                self.digests.pop();
+                // The log says what is active, whatever was thought to be before.
+                self.digests.extend(digest().filter(|digest| self.active() != Some(digest)));
+                self.shadow = None;
+            }
+            Action::Shadow => self.shadow = digest(),
+            Action::EndShadow => self.shadow = None,
+            Action::Pause | Action::Park => {
+                let why = deployment.why.clone();
+                self.paused = Some(why.unwrap_or_else(|| format!("paused by {}", deployment.who)));
+            }
+            Action::Resume => self.paused = None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(steps: &[(Action, &str)]) -> Standing {
+        let mut standing = Standing::default();
+        for (sequence, (action, digest)) in (1..).zip(steps) {
+            let digest = Some((*digest).to_owned()).filter(|digest| !digest.is_empty());
+            standing.apply(&Deployment { sequence, digest, ..Deployment::of("retail", *action, "ann") });
+        }
+        standing
+    }
+
+    /// Active digest, the one before it, the shadow.
+    #[track_caller]
+    fn check(steps: &[(Action, &str)], expected: [&str; 3]) {
+        let standing = after(steps);
+        let found = [standing.active(), standing.previous(), standing.shadow.as_deref()];
+        assert_eq!(found.map(Option::unwrap_or_default), expected, "{steps:?}");
+        assert_eq!(standing.sequence, i64::try_from(steps.len()).unwrap());
+    }
+
+    #[test]
+    fn the_last_digest_is_active_and_a_rollback_leads_back() {
+        use Action::{Deploy, EndShadow, Promote, Rollback, Shadow};
+        check(&[], ["", "", ""]);
+        check(&[(Deploy, "a")], ["a", "", ""]);
+        check(&[(Deploy, "a"), (Deploy, "b")], ["b", "a", ""]);
+        check(&[(Deploy, "a"), (Deploy, "a")], ["a", "", ""]);
+        check(&[(Deploy, "a"), (Deploy, "b"), (Rollback, "a")], ["a", "", ""]);
+        check(&[(Deploy, "a"), (Deploy, "b"), (Deploy, "c"), (Rollback, "b")], ["b", "a", ""]);
+        check(&[(Deploy, "a"), (Shadow, "b")], ["a", "", "b"]);
+        check(&[(Deploy, "a"), (Shadow, "b"), (Promote, "b")], ["b", "a", ""]);
+        check(&[(Deploy, "a"), (Shadow, "b"), (EndShadow, "")], ["a", "", ""]);
+        check(&[(Deploy, "a"), (Shadow, "b"), (Deploy, "c")], ["c", "a", ""]);
+    }
+
+    #[test]
+    fn a_pause_lasts_until_it_is_ended() {
+        assert_eq!(after(&[(Action::Deploy, "a"), (Action::Pause, "")]).paused.as_deref(), Some("paused by ann"));
+        assert_eq!(after(&[(Action::Deploy, "a"), (Action::Pause, ""), (Action::Deploy, "b")]).active(), Some("b"));
+        assert_eq!(after(&[(Action::Deploy, "a"), (Action::Park, ""), (Action::Resume, "")]).paused, None);
+    }
+
+    #[test]
+    fn an_action_reads_back() {
+        for action in Action::ALL {
+            assert_eq!(Action::parse(action.name()), Some(action));
+        }
+        assert_eq!(Action::parse("burn"), None);
+    }
+}
