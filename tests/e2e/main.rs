@@ -17,6 +17,7 @@ mod live;
 mod logistics;
 mod online_retail;
 mod partitions;
+mod releases;
 mod s3;
 mod torture;
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         partitions::cases(),
         s3::cases(),
         torture::cases(),
+        releases::cases(),
         audit::cases(),
     ];
     let trials = themes.into_iter().flatten().map(|case| case.trial(&shared)).collect();

@@ -86,6 +86,12 @@ impl Instance {
         http::get(&format!("http://{}{path}", self.listen), Some(etag))
     }
 
+    /// Where it answers, as `--server` wants it.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
     /// How it ended, if it has.
     ///
     /// # Errors

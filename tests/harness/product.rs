@@ -51,6 +51,44 @@ impl Product {
         Ok(module)
     }
 
+    /// The retail module with some of its source replaced, each `(old, new)` wherever it stands: another version, by the same team.
+    ///
+    /// # Errors
+    /// When there is nothing of the kind to replace, or the result does not build.
+    pub fn retail_variant(&self, name: &str, replaced: &[(&str, &str)]) -> Result<PathBuf> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = format!("variant {name}");
+        if let Some(module) = modules.get(&key) {
+            return Ok(module.clone());
+        }
+        let workspace = crate::workspace();
+        let mut source = std::fs::read_to_string(workspace.join("transforms/retail/src/lib.rs"))?;
+        source.truncate(source.find("#[cfg(test)]").unwrap_or(source.len()));
+        for (old, new) in replaced {
+            anyhow::ensure!(source.contains(old), "the retail module has no {old:?}");
+            source = source.replace(old, new);
+        }
+        let folder = self.folder.path().join("variants").join(name);
+        std::fs::create_dir_all(folder.join("src"))?;
+        std::fs::write(folder.join("src/lib.rs"), source)?;
+        let sdk = workspace.join("sdk");
+        let manifest = format!(
+            "[package]\nname = \"retail\"\nversion = \"0.2.0\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n\
+             [dependencies]\nlakeward-sdk = {{ path = {sdk:?} }}\n[workspace]\n\
+             [profile.module]\ninherits = \"release\"\nopt-level = 1\npanic = \"abort\"\nstrip = \"debuginfo\"\n"
+        );
+        std::fs::write(folder.join("Cargo.toml"), manifest)?;
+        std::fs::copy(workspace.join("Cargo.lock"), folder.join("Cargo.lock"))?;
+        let module = self.folder.path().join(format!("retail-{name}.wasm"));
+        // One folder for what all variants are built from.
+        let target = self.folder.path().join("variants-target");
+        let mut build = self.command();
+        build.args(["build"]).arg(&folder).arg("--out").arg(&module).env("CARGO_TARGET_DIR", target);
+        command::output(&mut build).with_context(|| format!("building retail variant {name}"))?;
+        modules.insert(key, module.clone());
+        Ok(module)
+    }
+
     /// A folder for files that cases share.
     #[must_use]
     pub fn folder(&self) -> &Path {

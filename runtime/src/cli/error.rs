@@ -1,6 +1,6 @@
 //! Why a command fails, how that is told, and with which exit code.
 
-use super::{EXIT_USAGE, build, demo, new};
+use super::{EXIT_USAGE, build, demo, new, release};
 use crate::transform::ReadError;
 use crate::{audit, config, pipeline, telemetry};
 use std::fmt::Write as _;
@@ -38,6 +38,9 @@ pub enum Error {
         /// What the file system says.
         source: std::io::Error,
     },
+    /// A running pipeline did not do what it was asked.
+    #[error(transparent)]
+    Server(#[from] release::ServerError),
     /// The audit cannot be made.
     #[error(transparent)]
     Audit(#[from] audit::Error),
@@ -80,6 +83,7 @@ impl Error {
             | Self::Refuted { .. }
             | Self::Runtime { .. } => false,
             Self::New(error) => error.is_usage(),
+            Self::Server(error) => error.is_usage(),
         };
         if usage { EXIT_USAGE } else { 1 }
     }

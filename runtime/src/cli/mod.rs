@@ -6,6 +6,7 @@ mod error;
 pub mod inspect;
 pub mod new;
 pub mod offsets;
+pub mod release;
 pub mod run;
 mod table;
 pub mod verify;
@@ -37,6 +38,14 @@ enum Command {
     Check(CheckArgs),
     Verify(VerifyArgs),
     Offsets(OffsetsArgs),
+    Deploy(DeployArgs),
+    /// Make the version before active again, in the running pipeline
+    Rollback(ModuleArgs),
+    /// Give a module no more records; its products stay where they are, everything else goes on
+    Pause(ModuleArgs),
+    /// Give a paused module records again, from where its products stand
+    Resume(ModuleArgs),
+    Modules(ModulesArgs),
     New(NewArgs),
     Build(BuildArgs),
     Inspect(InspectArgs),
@@ -156,6 +165,59 @@ pub struct MoveArgs {
     pub yes: bool,
 }
 
+/// Which pipeline is asked. Orders need an operator's token in LAKEWARD_TOKEN.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// The address of the running pipeline
+    #[arg(long, value_name = "URL", env = "LAKEWARD_SERVER", default_value = "http://127.0.0.1:8080")]
+    pub server: String,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Make a module active in a running pipeline, without a restart
+///
+/// The pipeline checks the module as a start would, stores it, and writes the decision into its log; every instance goes on with it at its
+/// next micro-batch. A module that its tables cannot take is refused with the list of what does not fit, and nothing changes.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// A component that `lakeward build` made
+    #[arg(value_name = "FILE.wasm")]
+    pub file: PathBuf,
+    /// Why, for the log of deployments
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Which pipeline
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// A module of a running pipeline.
+#[derive(Debug, Args)]
+pub struct ModuleArgs {
+    /// The module's name
+    #[arg(value_name = "MODULE")]
+    pub module: String,
+    /// Why, for the log of deployments
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Which pipeline
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Show the modules of a running pipeline, or everything that was decided about one
+#[derive(Debug, Args)]
+pub struct ModulesArgs {
+    /// Only this module, with its history
+    #[arg(value_name = "MODULE")]
+    pub module: Option<String>,
+    /// Which pipeline
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// Scaffold a module crate in ./NAME
 #[derive(Debug, Args)]
 pub struct NewArgs {
@@ -218,6 +280,11 @@ fn dispatch(command: &Command) -> Result<(), Error> {
         Command::Check(args) => run::check(args),
         Command::Verify(args) => verify::verify(args),
         Command::Offsets(args) => offsets::offsets(args),
+        Command::Deploy(args) => release::deploy(args),
+        Command::Rollback(args) => release::rollback(args),
+        Command::Pause(args) => release::pause(args),
+        Command::Resume(args) => release::resume(args),
+        Command::Modules(args) => release::list(args),
         Command::New(args) => {
             let created = new::create(Path::new("."), &args.name, args.sdk.as_deref())?;
             print!("{created}");

@@ -16,7 +16,9 @@ mod value;
 
 pub use error::Error;
 pub use kafka::{Kafka, Sharing, Start, Topic};
-pub use sections::{Gold, Lake, Log, LogFormat, Masks, MicroBatch, Module, Serve, Shutdown, Transform, Workers};
+pub use sections::{
+    Gold, Lake, Log, LogFormat, Masks, MicroBatch, Module, Operator, Serve, Shutdown, Transform, Workers,
+};
 pub use value::{Properties, Secret};
 
 use serde::Deserialize;
@@ -63,6 +65,9 @@ pub struct Config {
     /// The HTTP server.
     #[serde(default)]
     pub serve: Serve,
+    /// Who may deploy, by a name of the operator's choice that stands in the log of deployments.
+    #[serde(default, deserialize_with = "value::named")]
+    pub operators: BTreeMap<String, Operator>,
     /// The log.
     #[serde(default)]
     pub log: Log,

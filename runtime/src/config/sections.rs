@@ -169,6 +169,17 @@ impl Default for Serve {
     }
 }
 
+/// `[operators.<name>]`: who may deploy modules to the running pipeline; nobody by default.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// What the operator shows, as `Authorization: Bearer ..`; at least 16 bytes. Take it from a variable.
+    #[serde(deserialize_with = "value::token")]
+    pub token: Secret,
+    /// The domains whose modules are theirs to deploy. Default: all.
+    pub domains: Option<Vec<String>>,
+}
+
 /// `[shutdown]`: how the pipeline ends and hands partitions over.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

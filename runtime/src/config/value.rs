@@ -213,6 +213,12 @@ pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     })
 }
 
+/// A token, which may not be left out: who forgets it must not find the door open.
+pub(super) fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    let token = secret(deserializer)?;
+    token.ok_or_else(|| de::Error::custom("the token is empty; `openssl rand -hex 32` makes a good one"))
+}
+
 /// A secret; `None` where it is empty.
 pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     let Some(secret) = non_empty(deserializer)? else { return Ok(None) };

@@ -19,7 +19,7 @@ use crate::sink::{DataFile, FileWriter, Warehouse};
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Files of a state table from which on it is rewritten as one snapshot, once the younger ones together are half as large as the largest;
 /// and the number at which it is rewritten in any case, since a start reads them all.
@@ -109,7 +109,12 @@ impl Committer {
 
     /// Ends the micro-batch and commits it. Returns the committed offsets by slot.
     pub(super) async fn close(&mut self) -> Result<Vec<(usize, i64)>, Error> {
-        if !self.has_progress() {
+        self.close_with(None).await
+    }
+
+    /// The same, and goes on with other modules: what was read until then is of the old ones, all else of the new.
+    pub(super) async fn close_with(&mut self, next: Option<Arc<Plan>>) -> Result<Vec<(usize, i64)>, Error> {
+        if !self.has_progress() && next.is_none() {
             self.opened = clock::instant();
             return Ok(Vec::new());
         }
@@ -123,6 +128,7 @@ impl Committer {
             horizons_ms: self.horizon.ms().to_vec(),
             snapshot,
             forget_us: self.forgotten_us.clone(),
+            next,
         };
         self.opened = started;
         self.opened_at_records = self.progress.read();
@@ -136,7 +142,18 @@ impl Committer {
         for _ in 0..self.workers.len() {
             share.add(self.parts.recv().await.ok_or(Error::Thread { thread: "worker" })??);
         }
-        self.commit(&close, share, started).await
+        let stood_still = share.stood_still;
+        let offsets =
+            if share.has_moved(&self.committed) { self.commit(&close, share, started).await? } else { Vec::new() };
+        if let Some(next) = close.next {
+            tracing::info!(
+                modules = next.digests(),
+                stood_still_ms = stood_still.as_millis(),
+                "other modules from the next micro-batch on"
+            );
+            self.plan = next;
+        }
+        Ok(offsets)
     }
 
     /// What a worker said before it ended.
@@ -377,6 +394,7 @@ struct Share {
     changes: Vec<Vec<Changes>>,
     watermarks: Vec<(usize, usize, i64)>,
     counts: Counts,
+    stood_still: Duration,
 }
 
 impl Share {
@@ -387,7 +405,13 @@ impl Share {
             changes: vec![Vec::new(); plan.golds.len()],
             watermarks: Vec::new(),
             counts: Counts::new(plan),
+            stood_still: Duration::ZERO,
         }
+    }
+
+    /// Whether anything was read since `committed`, by slot.
+    fn has_moved(&self, committed: &[i64]) -> bool {
+        self.positions.iter().any(|(slot, next)| *next > committed[*slot])
     }
 
     fn add(&mut self, part: Part) {
@@ -396,5 +420,6 @@ impl Share {
         self.changes.iter_mut().zip(part.changes).for_each(|(all, changes)| all.extend(changes));
         self.watermarks.extend(part.watermarks);
         self.counts += &part.counts;
+        self.stood_still = self.stood_still.max(part.stood_still);
     }
 }

@@ -1,11 +1,13 @@
 //! What a session is driven by: when it is told to end, how long its last work may take, and whom it tells how far it is.
 
 use super::committer::Committer;
+use super::plan::Plan;
+use super::releases::Release;
 use super::threads::Threads;
 use super::{Error, Options};
 use crate::clock;
 use crate::source::{Lease, Membership};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -17,6 +19,8 @@ pub(super) struct Drive<'a> {
     pub(super) targets: &'a [i64],
     pub(super) lease: Option<&'a Lease>,
     pub(super) membership: Option<&'a Membership>,
+    /// What is to run.
+    pub(super) next: watch::Sender<Option<Release>>,
     pub(super) grace: Duration,
     /// When the session was told to end.
     pub(super) told_at: OnceLock<Instant>,
@@ -25,6 +29,11 @@ pub(super) struct Drive<'a> {
 }
 
 impl Drive<'_> {
+    /// What is to run, if that is something else than `plan`.
+    pub(super) fn other_release(&self, plan: &Arc<Plan>) -> Option<Release> {
+        self.next.borrow().as_ref().filter(|next| !Arc::ptr_eq(&next.plan, plan)).cloned()
+    }
+
     /// Does work that may take as long as it takes until the session is told to end, and from then on as long as the grace lasts: what is
     /// not committed then is left to whoever reads on from the tables. A batch job that has come to its end is in no hurry.
     pub(super) async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

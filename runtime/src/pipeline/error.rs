@@ -30,6 +30,15 @@ pub enum Error {
         /// The name in the manifest.
         found: String,
     },
+    /// The log of deployments is not open.
+    #[error("the log of deployments is not open yet")]
+    NoRelease,
+    /// A module that was deployed cannot be had from the lake.
+    #[error("a deployed module cannot be had; deploy it again, or roll it back")]
+    Stored {
+        /// The cause.
+        source: Box<crate::release::FindError>,
+    },
     /// Two modules have one name.
     #[error("two modules are named {module}")]
     TwoModules {
@@ -190,6 +199,7 @@ impl Error {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Source(error) if error.is_transient() => Remedy::Retry,
+            Self::NoRelease => Remedy::Retry,
             // What was not committed in time is read again by whoever has the partitions now.
             Self::Grace { .. } => Remedy::Restart,
             // The start finds the partition out of its log, and goes on without it.
@@ -227,6 +237,8 @@ impl Error {
                 true
             }
             Self::Transform(_)
+            | Self::NoRelease
+            | Self::Stored { .. }
             | Self::Source(_)
             | Self::Sink(_)
             | Self::OutOfLog { .. }

@@ -3,6 +3,7 @@
 mod chunk;
 mod commit;
 mod committer;
+mod desk;
 mod drive;
 mod error;
 mod gold;
@@ -13,9 +14,11 @@ mod others;
 mod plan;
 mod progress;
 mod reader;
+mod releases;
 mod report;
 mod run;
 mod session;
+mod start;
 mod threads;
 mod worker;
 
@@ -25,16 +28,19 @@ pub use run::{Options, Summary};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::serve::orders::{Operator, Operators, Order};
 use crate::serve::{Catalog, Site, Status, Time};
 use crate::sink::Warehouse;
 use crate::telemetry::Metrics;
 use crate::transform::ModuleFile;
 use lakeward_manifest::Layer;
 use plan::Plan;
+use releases::{Release, Releases};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{mpsc, watch};
 
 /// Builds the module crate in a folder and says where the component is.
 pub type Build<'a> = &'a dyn Fn(&Path) -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>>;
@@ -42,7 +48,13 @@ pub type Build<'a> = &'a dyn Fn(&Path) -> Result<PathBuf, Box<dyn std::error::Er
 /// A pipeline whose parts fit together.
 pub struct Pipeline {
     config: Arc<Config>,
+    /// What the configuration names; what runs is the session's.
     plan: Arc<Plan>,
+    releases: Arc<tokio::sync::Mutex<Releases>>,
+    /// What is to run, as the log of deployments says.
+    next: watch::Sender<Option<Release>>,
+    /// Taken by the run.
+    orders: Mutex<Option<mpsc::Receiver<Order>>>,
     clock: Clock,
     site: Arc<Site>,
     workers: usize,
@@ -67,11 +79,26 @@ impl Pipeline {
     pub fn of_modules(config: Config, clock: Clock, files: &[ModuleFile]) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = config.workers.count.map_or(cores, NonZeroUsize::get);
-        let plan = Arc::new(Plan::load(&config, files, workers)?);
-        check_topics(&config, &plan)?;
+        let config = Arc::new(config);
+        let (releases, plan) = Releases::load(&config, &clock, files, workers)?;
+        check_configured(&config, &plan)?;
         let status = Status::starting(config.pipeline.clone(), Time(clock.now_ms()));
-        let site = Arc::new(Site::new(status, Arc::new(Metrics::new())));
-        Ok(Self { config: Arc::new(config), plan, clock, site, workers, lag: Arc::new(AtomicI64::new(-1)) })
+        let (operators, orders) = Operators::new(config.operators.iter().map(|(name, operator)| {
+            let who = Operator { name: name.clone(), domains: operator.domains.clone() };
+            (operator.token.expose().to_vec(), who)
+        }));
+        let site = Arc::new(Site::new(status, Arc::new(Metrics::new())).operated_by(operators));
+        Ok(Self {
+            config,
+            plan,
+            releases: Arc::new(tokio::sync::Mutex::new(releases)),
+            next: watch::Sender::new(None),
+            orders: Mutex::new(Some(orders)),
+            clock,
+            site,
+            workers,
+            lag: Arc::new(AtomicI64::new(-1)),
+        })
     }
 
     /// What the HTTP side shows.
@@ -99,26 +126,36 @@ impl Pipeline {
         lines.extend(self.plan.golds.iter().map(|gold| format!("product gold/{}", gold.plan.path())));
         lines
     }
-
-    fn catalog(&self, lake: &Warehouse) -> Catalog {
-        let mut catalog = Catalog::default();
-        for module in &self.plan.modules {
-            catalog.add_module(module.manifest(), |layer: Layer, path: &str| {
-                lake.table_url(&format!("{layer}/{path}")).to_string()
-            });
-        }
-        catalog
-    }
 }
 
-/// Every topic can be read from somewhere, and every configured topic is read.
-fn check_topics(config: &Config, plan: &Plan) -> Result<(), Error> {
+/// The products of a plan, for who looks for them.
+fn catalog(plan: &Plan, lake: &Warehouse) -> Catalog {
+    let mut catalog = Catalog::default();
+    for module in &plan.modules {
+        catalog.add_module(module.manifest(), |layer: Layer, path: &str| {
+            lake.table_url(&format!("{layer}/{path}")).to_string()
+        });
+    }
+    catalog
+}
+
+/// Every configured topic is read, and the brokers' settings are such that a client takes them.
+fn check_configured(config: &Config, plan: &Plan) -> Result<(), Error> {
     for name in config.topics.keys() {
         if plan.topics.iter().all(|topic| &*topic.name != name) {
             let read: Vec<&str> = plan.topics.iter().map(|topic| &*topic.name).collect();
             return Err(Error::UnreadTopic { topic: name.clone(), read: read.join(", ") });
         }
     }
+    check_topics(config, plan)?;
+    if let Some(topic) = plan.topics.first().filter(|_| config.kafka.brokers.is_some()) {
+        session::connect(config, &topic.name)?;
+    }
+    Ok(())
+}
+
+/// Every topic can be read from somewhere, and its events can be decoded.
+fn check_topics(config: &Config, plan: &Plan) -> Result<(), Error> {
     for topic in &plan.topics {
         let has_path = config.topics.get(&*topic.name).is_some_and(|settings| settings.path.is_some());
         if !has_path && config.kafka.brokers.is_none() {
@@ -126,9 +163,6 @@ fn check_topics(config: &Config, plan: &Plan) -> Result<(), Error> {
         }
         crate::decode::Decoder::new(&plan.columns(plan.topics.iter().position(|t| t.name == topic.name).unwrap_or(0)))
             .map_err(|source| Error::Decode { topic: topic.name.to_string(), source })?;
-    }
-    if let Some(topic) = plan.topics.first().filter(|_| config.kafka.brokers.is_some()) {
-        session::connect(config, &topic.name)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::aggregate;
 use crate::config::{Config, Secret};
 use crate::product::Contract;
 use crate::sink::{Layout, TableSpec, system};
-use crate::transform::{self, Host, Limits, Module, ModuleFile};
+use crate::transform::{self, Module, ModuleFile};
 use arrow_schema::Schema;
 use lakeward_manifest::{Column, Granularity, Manifest, PartitionBy};
 use std::collections::BTreeMap;
@@ -83,15 +83,8 @@ pub(super) const DEAD_LETTERS: usize = 0;
 pub(super) const COMMITS: usize = 1;
 
 impl Plan {
-    /// Reads, checks and compiles everything that the configuration names; contacts nothing.
-    pub(super) fn load(config: &Config, files: &[ModuleFile], workers: usize) -> Result<Self, Error> {
-        let limits = Limits {
-            fuel: config.transform.fuel.get(),
-            memory: usize::try_from(config.transform.memory).unwrap_or(usize::MAX),
-            output: usize::try_from(config.transform.output).unwrap_or(usize::MAX),
-            timeout: config.transform.timeout,
-        };
-        let host = Host::new(limits, workers)?;
+    /// Checks modules against each other.
+    pub(super) fn new(config: &Config, modules: &[Module]) -> Result<Self, Error> {
         let mut plan = Self {
             modules: Vec::new(),
             topics: Vec::new(),
@@ -117,14 +110,14 @@ impl Plan {
             &[],
             &[],
         );
-        for file in files {
-            plan.add_module(&host, file, config.masks.secret.as_ref().map(Secret::expose))?;
+        for module in modules {
+            plan.add_module(module, config.masks.secret.as_ref().map(Secret::expose))?;
         }
         Ok(plan)
     }
 
-    fn add_module(&mut self, host: &Host, file: &ModuleFile, secret: Option<&[u8]>) -> Result<(), Error> {
-        let manifest = &file.manifest;
+    fn add_module(&mut self, compiled: &Module, secret: Option<&[u8]>) -> Result<(), Error> {
+        let manifest = compiled.manifest();
         let problems: Vec<String> = transform::check(manifest).iter().map(ToString::to_string).collect();
         if !problems.is_empty() {
             return Err(Error::Manifest { module: manifest.name.clone(), problems: problems.join("; ") });
@@ -134,7 +127,7 @@ impl Plan {
         }
         let module = self.modules.len();
         let first_product = self.products.len();
-        self.modules.push(Module::load(host, file)?);
+        self.modules.push(compiled.clone());
         for (index, product) in manifest.products.iter().enumerate() {
             let topic = self.topic_of(manifest, index);
             self.add_product(manifest, product, topic, secret)?;
@@ -278,6 +271,29 @@ impl Plan {
             manifest.inputs[input.index as usize].columns.as_slice()
         };
         self.topics[topic].inputs.iter().map(columns).collect()
+    }
+
+    /// Whether `other` has the same topics, products, tables and groups at the same places, so that workers can go on with it between two
+    /// micro-batches; what the modules do and what they read of an event may differ.
+    pub(super) fn has_shape_of(&self, other: &Self) -> bool {
+        let inputs = |topic: &Topic| -> Vec<(usize, u32, Vec<usize>)> {
+            topic.inputs.iter().map(|input| (input.module, input.index, input.products.clone())).collect()
+        };
+        let same_topic = |(a, b): (&Topic, &Topic)| a.name == b.name && inputs(a) == inputs(b);
+        let same_table = |(a, b): (&TablePlan, &TablePlan)| {
+            let is_same = a.spec.path == b.spec.path && a.kind == b.kind && a.topic == b.topic;
+            is_same && a.spec.schema == b.spec.schema && a.spec.partition_columns == b.spec.partition_columns
+        };
+        let same_module = |(a, b): (&Module, &Module)| {
+            let (a, b) = (a.manifest(), b.manifest());
+            a.name == b.name && a.owner == b.owner && a.gold == b.gold
+        };
+        self.topics.len() == other.topics.len()
+            && self.tables.len() == other.tables.len()
+            && self.modules.len() == other.modules.len()
+            && self.topics.iter().zip(&other.topics).all(same_topic)
+            && self.tables.iter().zip(&other.tables).all(same_table)
+            && self.modules.iter().zip(&other.modules).all(same_module)
     }
 
     /// The digests of the modules by name, as JSON.

@@ -2,27 +2,24 @@
 
 use super::commit::chain;
 use super::committer::Committer;
+use super::desk::Desk;
 use super::drive::Drive;
-use super::gold::Publisher;
-use super::horizon::Horizon;
 use super::plan::Plan;
-use super::progress::Progress;
-use super::report::{Look, Report};
-use super::session::{self, Found, Gone, Session, Slot, Stuck};
-use super::threads::{QUEUE, Threads, spawn};
-use super::worker::{self, Command, Part};
-use super::{Error, Pipeline, Remedy, reader};
+use super::releases::Release;
+use super::report::Look;
+use super::session::{self, Found, Gone};
+use super::threads::Threads;
+use super::{Error, Pipeline, Remedy, catalog};
 use crate::clock;
 use crate::config::Sharing;
 use crate::serve::status::{Failure, State};
 use crate::serve::{Readiness, Time};
 use crate::sink::Warehouse;
 use crate::source::{self, Membership, TopicPartition};
-use crossbeam_channel::{Receiver, Sender};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -74,8 +71,14 @@ pub struct Summary {
 enum End {
     /// It was told to, or it is current.
     Done,
-    /// A topic has more partitions than the session reads, or the group has given this instance others.
-    NewPartitions,
+    /// A topic has more partitions than the session reads, the group has given this instance others, or modules run that make other tables.
+    Anew,
+}
+
+/// The group that was joined, over these topics.
+struct Joined {
+    topics: Vec<String>,
+    member: Arc<Membership>,
 }
 
 impl Pipeline {
@@ -85,7 +88,20 @@ impl Pipeline {
     /// When something is wrong that waiting or starting over does not mend.
     pub async fn run(&self, options: Options, stop: watch::Receiver<bool>) -> Result<Summary, Error> {
         let mut membership = None;
+        let desk = Desk {
+            releases: Arc::clone(&self.releases),
+            site: Arc::clone(&self.site),
+            clock: self.clock.clone(),
+            next: self.next.clone(),
+        };
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(desk.clone().follow());
+        if let Some(orders) = orders {
+            tasks.spawn(desk.take(orders));
+        }
         let ended = self.sessions(options, stop, &mut membership).await;
+        tasks.shutdown().await;
         // Leaving the group takes a moment, in which the others are told.
         tokio::task::block_in_place(|| drop(membership));
         ended
@@ -95,7 +111,7 @@ impl Pipeline {
         &self,
         options: Options,
         mut stop: watch::Receiver<bool>,
-        membership: &mut Option<Arc<Membership>>,
+        membership: &mut Option<Joined>,
     ) -> Result<Summary, Error> {
         let started = clock::instant();
         let mut summary = Summary::default();
@@ -113,7 +129,7 @@ impl Pipeline {
                     self.state(State::Stopped("done".to_owned()));
                     return Ok(summary);
                 }
-                Ok(End::NewPartitions) => wait = Duration::from_millis(200),
+                Ok(End::Anew) => wait = Duration::from_millis(200),
                 Err(error) => {
                     let text = chain(&error);
                     self.failed(&text);
@@ -168,7 +184,7 @@ impl Pipeline {
         options: Options,
         stop: &mut watch::Receiver<bool>,
         summary: &mut Summary,
-        membership: &mut Option<Arc<Membership>>,
+        membership: &mut Option<Joined>,
         gone: &[Gone],
     ) -> Result<End, Error> {
         if *stop.borrow() {
@@ -177,14 +193,16 @@ impl Pipeline {
         let options_of_lake = self.config.lake.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
         let lake = Warehouse::open(&self.config.lake.location, &options_of_lake.collect())?;
         lake.probe().await?;
-        let tables = session::open_tables(&self.config, &self.plan, &lake).await?;
-        let found = tokio::task::block_in_place(|| session::discover(&self.config, &self.plan))?;
-        if membership.is_none() && !options.until_current {
-            *membership = self.join()?;
+        let release = self.release(&lake).await?;
+        let plan = &release.plan;
+        let tables = session::open_tables(&self.config, plan, &lake).await?;
+        let found = tokio::task::block_in_place(|| session::discover(&self.config, plan))?;
+        if !options.until_current {
+            self.join(membership, &release)?;
         }
         let lease = match &*membership {
             None => None,
-            Some(member) => {
+            Some(Joined { member, .. }) => {
                 let all = self.shared(&found);
                 tokio::select! {
                     lease = member.lease(&all) => Some(lease),
@@ -192,8 +210,8 @@ impl Pipeline {
                 }
             }
         };
-        let mut session = session::open(&self.config, &self.plan, &lake, tables, found, lease.as_ref(), gone).await?;
-        self.site.publish(self.catalog(&lake), session.views.iter().map(Arc::clone));
+        let mut session = session::open(&self.config, plan, &lake, tables, found, lease.as_ref(), gone).await?;
+        self.site.publish(catalog(plan, &lake), session.views.iter().map(Arc::clone));
         let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
         let mut stuck = Vec::new();
         std::mem::swap(&mut stuck, &mut session.stuck);
@@ -201,7 +219,7 @@ impl Pipeline {
             tracing::error!(error = %stuck.error, "a partition is not read; the others go on");
             self.failed(&stuck.error.to_string());
         }
-        let (mut committer, threads) = self.start(lake, session, &stuck)?;
+        let (mut committer, threads) = self.start(plan, lake, session, &stuck)?;
         self.site.set_readiness(Readiness::Ready);
         self.state(State::Running);
         let drive = Drive {
@@ -209,7 +227,8 @@ impl Pipeline {
             stop: stop.clone(),
             targets: &targets,
             lease: lease.as_ref(),
-            membership: membership.as_deref(),
+            membership: membership.as_ref().map(|joined| &*joined.member),
+            next: self.next.clone(),
             grace: self.config.shutdown.grace,
             told_at: OnceLock::new(),
             has_stuck: !stuck.is_empty(),
@@ -229,28 +248,42 @@ impl Pipeline {
         }
     }
 
-    /// Joins the consumer group, where there is one to join.
-    fn join(&self) -> Result<Option<Arc<Membership>>, Error> {
-        let topics: Vec<&str> = self.topics_of_kafka().collect();
-        let settings = session::settings(&self.config);
-        let Some(settings) = settings.filter(|_| self.config.kafka.membership == Sharing::Group && !topics.is_empty())
-        else {
-            return Ok(None);
-        };
-        let address = self.config.serve.address();
-        Ok(Some(Arc::new(Membership::join(&settings, &topics, &address, self.config.shutdown.grace)?)))
+    /// What the log of deployments says is to run.
+    async fn release(&self, lake: &Warehouse) -> Result<Release, Error> {
+        let mut releases = self.releases.lock().await;
+        releases.open(lake).await?;
+        releases.refresh().await?;
+        let release = releases.release().await?;
+        self.next.send_replace(Some(release.clone()));
+        Ok(release)
     }
 
-    fn topics_of_kafka(&self) -> impl Iterator<Item = &str> {
-        let from_files = |name: &str| self.config.topics.get(name).is_some_and(|topic| topic.path.is_some());
-        self.plan.topics.iter().map(|topic| &*topic.name).filter(move |name| !from_files(name))
+    /// Joins the consumer group over the topics of the modules, where there is one to join.
+    fn join(&self, membership: &mut Option<Joined>, release: &Release) -> Result<(), Error> {
+        let topics: Vec<&String> = release.topics.iter().filter(|topic| !self.is_of_files(topic)).collect();
+        let settings = session::settings(&self.config);
+        let settings = settings.filter(|_| self.config.kafka.membership == Sharing::Group && !topics.is_empty());
+        let Some(settings) = settings else { return Ok(()) };
+        if membership.as_ref().is_some_and(|joined| joined.topics.iter().eq(topics.iter().copied())) {
+            return Ok(());
+        }
+        // A module that reads another topic came, or went: the group shares out those topics anew.
+        tokio::task::block_in_place(|| drop(membership.take()));
+        let address = self.config.serve.address();
+        let names: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
+        let member = Arc::new(Membership::join(&settings, &names, &address, self.config.shutdown.grace)?);
+        *membership = Some(Joined { topics: topics.into_iter().cloned().collect(), member });
+        Ok(())
+    }
+
+    fn is_of_files(&self, topic: &str) -> bool {
+        self.config.topics.get(topic).is_some_and(|topic| topic.path.is_some())
     }
 
     /// The partitions that instances share.
     fn shared(&self, found: &Found) -> Vec<TopicPartition> {
-        let topics: Vec<&str> = self.topics_of_kafka().collect();
         let all = found.slots.iter().map(|slot| (slot.partition.topic.to_string(), slot.partition.partition));
-        all.filter(|(topic, _)| topics.contains(&topic.as_str())).collect()
+        all.filter(|(topic, _)| !self.is_of_files(topic)).collect()
     }
 
     /// Commits what was read.
@@ -264,72 +297,6 @@ impl Pipeline {
                 committer.publish_gold().await
             })
             .await
-    }
-
-    /// Starts workers and readers.
-    fn start(&self, lake: Warehouse, session: Session, stuck: &[Stuck]) -> Result<(Committer, Threads), Error> {
-        let Session { tables, slots, lanes, others, sources, views, horizons_ms, forgotten_us, micro_batch, .. } =
-            session;
-        let starts: Vec<i64> = lanes.iter().map(|lane| lane.next).collect();
-        let progress = Arc::new(Progress::new(&starts, self.workers));
-        for (lane, slot) in progress.lanes.iter().zip(&slots) {
-            lane.log_end.store(slot.log.end, Ordering::Relaxed);
-        }
-        let (commands, receivers): (Vec<Sender<Command>>, Vec<Receiver<Command>>) =
-            (0..self.workers).map(|_| crossbeam_channel::bounded(QUEUE)).unzip();
-        let (parts_in, parts) = tokio::sync::mpsc::channel::<Result<Part, Error>>(self.workers);
-        let mut routes = Vec::with_capacity(lanes.len());
-        let mut by_worker: Vec<Vec<_>> = (0..self.workers).map(|_| Vec::new()).collect();
-        for lane in lanes {
-            let worker = lane.slot % self.workers;
-            routes.push(reader::Route { slot: lane.slot, worker, lane: by_worker[worker].len() });
-            by_worker[worker].push(lane);
-        }
-        for (index, (lanes, commands)) in by_worker.into_iter().zip(receivers).enumerate() {
-            let context = worker::Context {
-                index,
-                plan: Arc::clone(&self.plan),
-                views: views.clone(),
-                progress: Arc::clone(&progress),
-                commands,
-                parts: parts_in.clone(),
-            };
-            let horizons_ms = horizons_ms.clone();
-            spawn(&format!("worker-{index}"), move || worker::run(context, lanes, horizons_ms))?;
-        }
-        let threads = Threads::start(&self.config, sources, &routes, &commands, &progress)?;
-        let now = clock::instant();
-        let report = Report::new(Arc::clone(&self.site), &self.plan, micro_batch);
-        let publisher = Publisher::new(&self.plan, &views, &tables);
-        let checkpoints = tables.tables.iter().map(crate::sink::Table::checkpointed).collect();
-        let idle_after = self.config.gold.idle_after;
-        let committer = Committer {
-            config: Arc::clone(&self.config),
-            plan: Arc::clone(&self.plan),
-            lake,
-            clock: self.clock.clone(),
-            tables,
-            leads: leads(&self.plan, slots.iter().chain(stuck.iter().map(|stuck| &stuck.slot)), &others.slots),
-            slots,
-            others,
-            forgotten_us,
-            is_last: false,
-            stopped: stuck.iter().map(|stuck| (stuck.slot.partition.clone(), stuck.error.to_string())).collect(),
-            views,
-            progress,
-            workers: commands,
-            parts,
-            publisher,
-            report,
-            horizon: Horizon::new(horizons_ms, &starts, idle_after, self.clock.now_ms()),
-            micro_batch,
-            committed: starts,
-            opened: now,
-            published: now,
-            checkpoints,
-            opened_at_records: 0,
-        };
-        Ok((committer, threads))
     }
 
     /// Commits whenever it is due, until the end.
@@ -354,13 +321,16 @@ impl Pipeline {
                 looked = Some(now);
                 self.look(committer);
             }
+            if !self.adopt(committer, threads, drive).await? {
+                return Ok(End::Anew);
+            }
             let position = |slot: usize| committer.progress.lanes[slot].next.load(Ordering::Relaxed);
             let is_current = || targets.iter().enumerate().all(|(slot, target)| position(slot) >= *target);
             if *drive.stop.borrow() || (options.until_current && is_current()) {
                 return Ok(End::Done);
             }
             if drive.lease.is_some_and(|lease| !lease.is_current()) {
-                return Ok(End::NewPartitions);
+                return Ok(End::Anew);
             }
             let lag = if options.until_current {
                 targets.iter().enumerate().map(|(slot, target)| (target - position(slot)).max(0)).sum()
@@ -386,16 +356,29 @@ impl Pipeline {
             if now.duration_since(asked) >= PARTITIONS_EVERY {
                 asked = now;
                 let known = committer.slots.len() + committer.others.slots.len();
-                if drive.has_stuck || self.has_new_partitions(known).await {
-                    return Ok(End::NewPartitions);
+                if drive.has_stuck || self.has_new_partitions(&committer.plan, known).await {
+                    return Ok(End::Anew);
                 }
             }
         }
     }
 
+    /// Goes on with other modules where that is what is to run; `false` where that takes a new session, since they make other tables.
+    async fn adopt(&self, committer: &mut Committer, threads: &Threads, drive: &Drive<'_>) -> Result<bool, Error> {
+        let Some(next) = drive.other_release(&committer.plan) else { return Ok(true) };
+        if !committer.plan.has_shape_of(&next.plan) {
+            return Ok(false);
+        }
+        let offsets = drive.in_time(committer.close_with(Some(next.plan))).await?;
+        drive.tell_committed(threads, committer, &offsets);
+        self.site.publish(catalog(&committer.plan, &committer.lake), committer.views.iter().map(Arc::clone));
+        self.look(committer);
+        Ok(true)
+    }
+
     /// Whether the topics have more partitions than are read.
-    async fn has_new_partitions(&self, known: usize) -> bool {
-        let (config, plan) = (Arc::clone(&self.config), Arc::clone(&self.plan));
+    async fn has_new_partitions(&self, plan: &Arc<Plan>, known: usize) -> bool {
+        let (config, plan) = (Arc::clone(&self.config), Arc::clone(plan));
         let count = tokio::task::spawn_blocking(move || {
             let from_files = |name: &str| config.topics.get(name).is_some_and(|topic| topic.path.is_some());
             let mut count = 0;
@@ -411,7 +394,7 @@ impl Pipeline {
     fn look(&self, committer: &mut Committer) {
         committer.report.look(&Look {
             now_ms: self.clock.now_ms(),
-            plan: &self.plan,
+            plan: &committer.plan,
             slots: &committer.slots,
             elsewhere: &committer.others.slots,
             stopped: &committer.stopped,
@@ -429,22 +412,8 @@ impl Pipeline {
         summary.dead_letters += total.dead_letters;
         summary.late += counts.late_rows();
         summary.micro_batches += committer.report.micro_batches();
-        for (product, rows) in self.plan.products.iter().zip(&counts.rows) {
+        for (product, rows) in committer.plan.products.iter().zip(&counts.rows) {
             *summary.rows.entry(product.path.clone()).or_default() += rows;
         }
     }
-}
-
-/// By topic: whether its first partition is ours.
-fn leads<'a>(plan: &Plan, own: impl Iterator<Item = &'a Slot>, others: &[Slot]) -> Vec<bool> {
-    let own: Vec<&Slot> = own.collect();
-    let others: Vec<&Slot> = others.iter().collect();
-    let first = |slots: &[&Slot], topic: usize| {
-        slots.iter().filter(|slot| slot.topic == topic).map(|slot| slot.partition.partition).min()
-    };
-    let is_ours = |topic: usize| match (first(&own, topic), first(&others, topic)) {
-        (Some(own), Some(other)) => own < other,
-        (own, _) => own.is_some(),
-    };
-    (0..plan.topics.len()).map(is_ours).collect()
 }

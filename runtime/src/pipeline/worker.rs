@@ -41,6 +41,8 @@ pub(super) struct Close {
     pub(super) snapshot: Vec<bool>,
     /// Per gold product: windows that start before this, in microseconds, are closed, published, and need not be kept.
     pub(super) forget_us: Vec<i64>,
+    /// The modules from here on, in the shape of those until now.
+    pub(super) next: Option<Arc<Plan>>,
 }
 
 /// A worker's share of a micro-batch.
@@ -55,6 +57,8 @@ pub(super) struct Part {
     /// `(gold product, slot, watermark)`.
     pub(super) watermarks: Vec<(usize, usize, i64)>,
     pub(super) counts: Counts,
+    /// How long the worker took no chunk.
+    pub(super) stood_still: Duration,
 }
 
 /// What a worker needs from outside.
@@ -118,14 +122,7 @@ pub(super) fn run(context: Context, lanes: Vec<Lane>, horizons_ms: Vec<i64>) {
 impl Worker {
     fn new(context: Context, lanes: Vec<Lane>, horizons_ms: Vec<i64>) -> Result<Self, Error> {
         let Context { index, plan, views, progress, .. } = context;
-        let decoder = |topic: usize| {
-            if lanes.iter().all(|lane| lane.topic != topic) {
-                return Ok(None);
-            }
-            let name = plan.topics[topic].name.to_string();
-            Decoder::new(&plan.columns(topic)).map(Some).map_err(|source| Error::Decode { topic: name, source })
-        };
-        let decoders = (0..plan.topics.len()).map(decoder).collect::<Result<_, _>>()?;
+        let decoders = decoders(&plan, &lanes)?;
         let writers = plan.tables.iter().map(|table| FileWriter::new(Arc::clone(&table.layout))).collect();
         let letters = Letters::default();
         let counts = Counts::new(&plan);
@@ -184,6 +181,7 @@ impl Worker {
     }
 
     fn close(&mut self, close: &Close) -> Result<Part, Error> {
+        let started = clock::instant();
         self.refresh_live();
         self.horizons_ms.clone_from(&close.horizons_ms);
         if self.forgotten_us != close.forget_us {
@@ -208,12 +206,17 @@ impl Worker {
         let files = self.writers.iter_mut().map(FileWriter::finish).collect::<Result<_, _>>()?;
         self.progress.closed(self.index, self.open_rows);
         self.open_rows = 0;
+        if let Some(next) = &close.next {
+            self.decoders = decoders(next, &self.lanes)?;
+            self.plan = Arc::clone(next);
+        }
         Ok(Part {
             positions: self.lanes.iter().map(|lane| (lane.slot, lane.next)).collect(),
             files,
             changes,
             watermarks,
             counts: std::mem::replace(&mut self.counts, Counts::new(&self.plan)),
+            stood_still: started.elapsed(),
         })
     }
 
@@ -230,4 +233,16 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// By topic: what decodes its events, where a lane has them.
+fn decoders(plan: &Plan, lanes: &[Lane]) -> Result<Vec<Option<Decoder>>, Error> {
+    let decoder = |topic: usize| {
+        if lanes.iter().all(|lane| lane.topic != topic) {
+            return Ok(None);
+        }
+        let name = plan.topics[topic].name.to_string();
+        Decoder::new(&plan.columns(topic)).map(Some).map_err(|source| Error::Decode { topic: name, source })
+    };
+    (0..plan.topics.len()).map(decoder).collect()
 }

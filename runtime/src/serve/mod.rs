@@ -1,11 +1,13 @@
-//! The HTTP side, all of it read-only: the catalog, live gold rows, status, metrics and the page.
+//! The HTTP side: the catalog, live gold rows, status, metrics and the page; and, for who may, orders about modules.
 
 pub mod catalog;
+pub mod orders;
 pub mod status;
 
 mod answer;
 mod cells;
 mod conditional;
+mod modules;
 mod page;
 mod parameters;
 mod problem;
@@ -92,6 +94,7 @@ fn router(site: Arc<Site>) -> Router {
     page.route("/v1/products", get(products))
         .route("/v1/products/{domain}/{product}", get(product))
         .route("/v1/products/{domain}/{product}/rows", get(rows::rows))
+        .merge(modules::routes())
         .route("/v1/status", get(status))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))

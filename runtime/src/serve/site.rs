@@ -1,5 +1,6 @@
 //! What the HTTP side can see: the pipeline writes it, requests only read it.
 
+use super::orders::{Operators, Released};
 use super::{Catalog, Status};
 use crate::aggregate::View;
 use crate::telemetry::Metrics;
@@ -13,6 +14,8 @@ pub struct Site {
     status: ArcSwap<Status>,
     readiness: ArcSwap<Readiness>,
     metrics: Arc<Metrics>,
+    released: ArcSwap<Vec<Released>>,
+    operators: Operators,
 }
 
 /// The products and, for the gold ones, their answers; they change together, when modules do.
@@ -41,7 +44,30 @@ impl Site {
             status: ArcSwap::from_pointee(status),
             readiness: ArcSwap::from_pointee(Readiness::NotReady("modules and state are not loaded yet".to_owned())),
             metrics,
+            released: ArcSwap::default(),
+            operators: Operators::default(),
         }
+    }
+
+    /// The same with people who may change what runs.
+    #[must_use]
+    pub fn operated_by(self, operators: Operators) -> Self {
+        Self { operators, ..self }
+    }
+
+    /// Shows where the modules stand.
+    pub fn set_released(&self, released: Vec<Released>) {
+        self.released.store(Arc::new(released));
+    }
+
+    /// Where the modules stand.
+    #[must_use]
+    pub fn released(&self) -> Arc<Vec<Released>> {
+        self.released.load_full()
+    }
+
+    pub(super) fn operators(&self) -> &Operators {
+        &self.operators
     }
 
     /// Shows these products. Every gold product of the catalog needs its view.

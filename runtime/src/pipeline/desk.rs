@@ -1,0 +1,282 @@
+//! Where orders about modules are taken, one after the other: each is checked as a whole, and then written into the log of deployments.
+
+use super::Error;
+use super::commit::chain;
+use super::releases::{Release, Releases};
+use crate::clock::Clock;
+use crate::release::{Action, AppendError, Deployment, Standing};
+use crate::serve::Site;
+use crate::serve::orders::{Accepted, Act, Operator, Order, Refusal, Reply};
+use crate::transform::ModuleFile;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc, watch};
+
+/// How often the log is read for what other instances were told.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Takes orders, and follows the log.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) releases: Arc<Mutex<Releases>>,
+    pub(super) site: Arc<Site>,
+    pub(super) clock: Clock,
+    /// What is to run; `None` until the first session has begun.
+    pub(super) next: watch::Sender<Option<Release>>,
+}
+
+/// What a decision rests on.
+struct Decided {
+    module: String,
+    standing: Standing,
+    action: Action,
+    digest: Option<String>,
+    version: Option<String>,
+    file: Option<ModuleFile>,
+    changes: Vec<String>,
+}
+
+impl Desk {
+    /// Takes orders until nobody can give any more.
+    pub(super) async fn take(self, mut orders: mpsc::Receiver<Order>) {
+        while let Some(Order { operator, why, act, reply }) = orders.recv().await {
+            let answer = self.answer(operator, why, act).await;
+            if let Err(refusal) = &answer {
+                tracing::info!(?refusal, "an order was refused");
+            }
+            // Who asked may have gone; what was decided stays.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Reads the log again and again, for what was decided elsewhere.
+    pub(super) async fn follow(self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let mut releases = self.releases.lock().await;
+            if releases.log().is_none() {
+                continue;
+            }
+            let seen = match releases.refresh().await {
+                Ok(()) => self.announce(&mut releases).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = seen {
+                tracing::warn!(error = %chain(&error), "what was deployed cannot be followed; what runs goes on");
+            }
+        }
+    }
+
+    /// Tells the session what is to run, and everybody where the modules stand.
+    pub(super) async fn announce(&self, releases: &mut Releases) -> Result<(), Error> {
+        let running = self.site.status().modules.iter().map(|of| (of.name.clone(), of.digest.clone())).collect();
+        self.site.set_released(releases.released(&running).await);
+        let release = releases.release().await?;
+        self.next.send_if_modified(|next| {
+            let is_new = next.as_ref().is_none_or(|next| !Arc::ptr_eq(&next.plan, &release.plan));
+            if is_new {
+                *next = Some(release);
+            }
+            is_new
+        });
+        Ok(())
+    }
+
+    async fn answer(&self, operator: Operator, why: Option<String>, act: Act) -> Reply {
+        let mut releases = self.releases.lock().await;
+        if releases.log().is_none() {
+            return Err(Refusal::Unavailable("the pipeline is starting, its lake is not open yet".to_owned()));
+        }
+        releases.refresh().await.map_err(|error| unavailable(&error))?;
+        let decided = match act {
+            Act::Deploy { bytes, replaces } => deploy(&mut releases, &operator, bytes, replaces).await?,
+            Act::Rollback { module } => rollback(&mut releases, &operator, &module).await?,
+            Act::Pause { module } => pause(&mut releases, &operator, &module).await?,
+            Act::Resume { module } => resume(&mut releases, &operator, &module).await?,
+        };
+        let Decided { module, mut standing, action, digest, version, file, changes } = decided;
+        let deployment = Deployment {
+            digest,
+            version: version.clone(),
+            why,
+            at_ms: self.clock.now_ms(),
+            offsets: self.offsets(&mut releases, &standing).await,
+            ..Deployment::of(&module, action, &operator.name)
+        };
+        let after = standing.sequence;
+        standing.apply(&Deployment { sequence: after + 1, ..deployment.clone() });
+        // Everything that a start would find wrong is found now.
+        if let Err(error) = releases.release_with(Some((&module, &standing))).await {
+            return Err(unfit(&error));
+        }
+        match releases.append(file.as_ref(), after, deployment).await {
+            Ok(()) => {}
+            Err(AppendError::Lost) => {
+                releases.refresh().await.map_err(|error| unavailable(&error))?;
+                return Err(Refusal::Conflict(overtaken(&mut releases, &module)));
+            }
+            Err(AppendError::Sink(error)) => return Err(unavailable(&error.into())),
+        }
+        tracing::info!(module, action = action.name(), who = operator.name, "an order was taken");
+        if let Err(error) = self.announce(&mut releases).await {
+            tracing::warn!(error = %chain(&error), "the order is in the log, and will be followed later");
+        }
+        let digest = standing.active().unwrap_or_default().to_owned();
+        let version = version.unwrap_or_default();
+        Ok(Accepted { module, sequence: standing.sequence, digest, version, changes })
+    }
+
+    /// Where the products of the module stand.
+    async fn offsets(&self, releases: &mut Releases, standing: &Standing) -> String {
+        let mut offsets: BTreeMap<String, i64> = BTreeMap::new();
+        let module = match standing.active() {
+            Some(digest) => releases.module(digest).await.ok(),
+            None => None,
+        };
+        if let Some(module) = module {
+            let manifest = module.manifest();
+            let status = self.site.status();
+            for product in &manifest.products {
+                let Some(found) = status.product(&format!("{}/{}", manifest.owner, product.name)) else { continue };
+                for (partition, next) in &found.next_offsets {
+                    offsets.entry(partition.clone()).and_modify(|own| *own = (*own).min(*next)).or_insert(*next);
+                }
+            }
+        }
+        serde_json::to_string(&offsets).unwrap_or_default()
+    }
+}
+
+async fn deploy(
+    releases: &mut Releases,
+    operator: &Operator,
+    bytes: bytes::Bytes,
+    replaces: Option<String>,
+) -> Result<Decided, Refusal> {
+    let file = ModuleFile::parse(bytes.to_vec())
+        .map_err(|error| Refusal::Unfit("this is not a module that can be run".to_owned(), vec![chain(&error)]))?;
+    let (module, owner) = (file.manifest.name.clone(), file.manifest.owner.clone());
+    allowed(operator, &owner)?;
+    let standing = releases.log().and_then(|(_, log)| log.standing(&module)).unwrap_or_default();
+    if standing.active() == Some(file.digest.as_str()) {
+        return Err(Refusal::Conflict(format!("module {module} is at {} already", short(&file.digest))));
+    }
+    if let (Some(expected), Some(active)) = (replaces, standing.active())
+        && expected != active
+    {
+        return Err(Refusal::Conflict(overtaken(releases, &module)));
+    }
+    tokio::task::block_in_place(|| releases.compile(&file)).map_err(|error| unfit(&error))?;
+    Ok(Decided {
+        module,
+        standing,
+        action: Action::Deploy,
+        digest: Some(file.digest.clone()),
+        version: Some(file.manifest.version.clone()),
+        file: Some(file),
+        changes: Vec::new(),
+    })
+}
+
+async fn rollback(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Decided, Refusal> {
+    let standing = known(releases, operator, name).await?;
+    let Some(previous) = standing.previous().map(str::to_owned) else {
+        return Err(Refusal::Conflict(format!("module {name} has no earlier version to go back to")));
+    };
+    let module = releases.module(&previous).await.map_err(|error| unavailable(&error))?;
+    Ok(Decided {
+        module: name.to_owned(),
+        standing,
+        action: Action::Rollback,
+        digest: Some(previous),
+        version: Some(module.manifest().version.clone()),
+        file: None,
+        changes: Vec::new(),
+    })
+}
+
+async fn pause(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Decided, Refusal> {
+    let standing = known(releases, operator, name).await?;
+    if let Some(why) = &standing.paused {
+        return Err(Refusal::Conflict(format!("module {name} gets no records already: {why}")));
+    }
+    without_digest(releases, name, standing, Action::Pause).await
+}
+
+async fn resume(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Decided, Refusal> {
+    let standing = known(releases, operator, name).await?;
+    if standing.paused.is_none() {
+        return Err(Refusal::Conflict(format!("module {name} is not paused")));
+    }
+    without_digest(releases, name, standing, Action::Resume).await
+}
+
+async fn without_digest(
+    releases: &mut Releases,
+    name: &str,
+    standing: Standing,
+    action: Action,
+) -> Result<Decided, Refusal> {
+    let active = standing.active().unwrap_or_default().to_owned();
+    let module = releases.module(&active).await.map_err(|error| unavailable(&error))?;
+    Ok(Decided {
+        module: name.to_owned(),
+        standing,
+        action,
+        digest: None,
+        version: Some(module.manifest().version.clone()),
+        file: None,
+        changes: Vec::new(),
+    })
+}
+
+/// A module that was deployed, and that is the operator's.
+async fn known(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Standing, Refusal> {
+    let standing = releases.log().and_then(|(_, log)| log.standing(name));
+    let standing = standing.filter(|standing| standing.active().is_some());
+    let Some(standing) = standing else {
+        return Err(Refusal::Unknown(format!("there is no module {name}; `lakeward modules` lists the modules")));
+    };
+    let active = standing.active().unwrap_or_default().to_owned();
+    let module = releases.module(&active).await.map_err(|error| unavailable(&error))?;
+    allowed(operator, &module.manifest().owner)?;
+    Ok(standing)
+}
+
+fn allowed(operator: &Operator, owner: &str) -> Result<(), Refusal> {
+    if operator.may(owner) {
+        return Ok(());
+    }
+    Err(Refusal::Forbidden(format!("operator {} may not change modules of domain {owner}", operator.name)))
+}
+
+/// Who was first, for who came second.
+fn overtaken(releases: &mut Releases, name: &str) -> String {
+    let last = releases.log().and_then(|(_, log)| log.history(name).last().cloned());
+    let Some(last) = last else { return format!("module {name} was changed meanwhile") };
+    let at = crate::serve::Time(last.at_ms);
+    let digest = last.digest.as_deref().map(|digest| format!(" of {}", short(digest))).unwrap_or_default();
+    format!(
+        "{} was first: {}{digest} at {at} is decision {} about module {name}; look at it, and decide again",
+        last.who,
+        last.action.name(),
+        last.sequence
+    )
+}
+
+fn unfit(error: &Error) -> Refusal {
+    if error.remedy() == super::Remedy::Retry {
+        return unavailable(error);
+    }
+    Refusal::Unfit("the module does not fit the pipeline".to_owned(), vec![chain(error)])
+}
+
+fn unavailable(error: &Error) -> Refusal {
+    Refusal::Unavailable(chain(error))
+}
+
+/// The first digits of a digest, as people compare them.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}

@@ -1,0 +1,259 @@
+//! Which modules run: what the log of deployments says, compiled once for each digest.
+
+use super::commit::{chain, persist};
+use super::plan::Plan;
+use super::{Error, check_topics};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::release::{self, Action, AppendError, Deployment, Deployments, Standing};
+use crate::serve::Time;
+use crate::serve::orders::{Decision, Released};
+use crate::sink::Warehouse;
+use crate::transform::{Host, Limits, Module, ModuleFile};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Who deploys what a configuration names and nobody has deployed.
+const CONFIGURATION: &str = "configuration";
+
+/// What runs at a time.
+#[derive(Debug, Clone)]
+pub(super) struct Release {
+    pub(super) plan: Arc<Plan>,
+    /// The topics that any module reads, a paused one too.
+    pub(super) topics: Vec<String>,
+}
+
+/// The modules, by the log.
+pub(super) struct Releases {
+    config: Arc<Config>,
+    clock: Clock,
+    host: Host,
+    configured: Vec<ModuleFile>,
+    compiled: BTreeMap<String, Module>,
+    log: Option<(Warehouse, Deployments)>,
+    /// What was built last, and of which digests.
+    built: Option<(Vec<String>, Release)>,
+}
+
+impl std::fmt::Debug for Releases {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Releases").field("compiled", &self.compiled.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Releases {
+    /// Compiles what the configuration names; contacts nothing.
+    pub(super) fn load(
+        config: &Arc<Config>,
+        clock: &Clock,
+        files: &[ModuleFile],
+        workers: usize,
+    ) -> Result<(Self, Arc<Plan>), Error> {
+        let limits = Limits {
+            fuel: config.transform.fuel.get(),
+            memory: usize::try_from(config.transform.memory).unwrap_or(usize::MAX),
+            output: usize::try_from(config.transform.output).unwrap_or(usize::MAX),
+            timeout: config.transform.timeout,
+        };
+        let mut releases = Self {
+            config: Arc::clone(config),
+            clock: clock.clone(),
+            host: Host::new(limits, workers)?,
+            configured: files.to_vec(),
+            compiled: BTreeMap::new(),
+            log: None,
+            built: None,
+        };
+        let modules = files.iter().map(|file| releases.compile(file)).collect::<Result<Vec<_>, _>>()?;
+        let plan = Arc::new(Plan::new(config, &modules)?);
+        Ok((releases, plan))
+    }
+
+    /// Compiles a module, once.
+    pub(super) fn compile(&mut self, file: &ModuleFile) -> Result<Module, Error> {
+        if let Some(module) = self.compiled.get(&file.digest) {
+            return Ok(module.clone());
+        }
+        let module = Module::load(&self.host, file)?;
+        self.compiled.insert(file.digest.clone(), module.clone());
+        Ok(module)
+    }
+
+    /// Opens the log where it is not open, and deploys what the configuration names and was never deployed.
+    pub(super) async fn open(&mut self, lake: &Warehouse) -> Result<(), Error> {
+        if self.log.is_some() {
+            return Ok(());
+        }
+        let mut log = Deployments::open(lake, &self.config.pipeline).await?;
+        for file in &self.configured {
+            let name = &file.manifest.name;
+            if log.standing(name).is_none() {
+                release::store(lake, file).await?;
+                let deployment = Deployment {
+                    digest: Some(file.digest.clone()),
+                    version: Some(file.manifest.version.clone()),
+                    at_ms: self.clock.now_ms(),
+                    ..Deployment::of(name, Action::Deploy, CONFIGURATION)
+                };
+                match log.append(lake, 0, deployment).await {
+                    // Another instance has the same configuration.
+                    Ok(()) | Err(AppendError::Lost) => log.refresh().await.map(drop)?,
+                    Err(AppendError::Sink(error)) => return Err(error.into()),
+                };
+            }
+            let active = log.standing(name).and_then(|standing| standing.active().map(str::to_owned));
+            if active.as_ref().is_some_and(|active| *active != file.digest) {
+                let path = self.config.modules.get(name).map_or_else(PathBuf::new, |module| module.path.clone());
+                tracing::warn!(
+                    module = name,
+                    active,
+                    file = file.digest,
+                    "another module is deployed than the configuration's file: `lakeward deploy {}` makes that one active",
+                    path.display()
+                );
+            }
+        }
+        for name in log.standings().into_keys().filter(|name| !self.config.modules.contains_key(*name)) {
+            tracing::info!(module = name, "runs as deployed, the configuration does not name it");
+        }
+        self.log = Some((lake.clone(), log));
+        Ok(())
+    }
+
+    /// The log and its lake, once they are open.
+    pub(super) fn log(&mut self) -> Option<(&Warehouse, &mut Deployments)> {
+        self.log.as_mut().map(|(lake, log)| (&*lake, log))
+    }
+
+    /// Reads what was decided since.
+    pub(super) async fn refresh(&mut self) -> Result<(), Error> {
+        if let Some((_, log)) = &mut self.log {
+            log.refresh().await?;
+        }
+        Ok(())
+    }
+
+    /// What the log says is to run.
+    pub(super) async fn release(&mut self) -> Result<Release, Error> {
+        self.release_with(None).await
+    }
+
+    /// What is to run, with one module as if it stood otherwise.
+    pub(super) async fn release_with(&mut self, instead: Option<(&str, &Standing)>) -> Result<Release, Error> {
+        let mut standings = self.standings();
+        if let Some((name, standing)) = instead {
+            standings.insert(name.to_owned(), standing.clone());
+        }
+        let key: Vec<String> = standings
+            .iter()
+            .map(|(name, standing)| {
+                let active = standing.active().unwrap_or_default();
+                format!("{name} {active} {}", standing.paused.is_some())
+            })
+            .collect();
+        if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
+            return Ok(release.clone());
+        }
+        let (mut modules, mut topics) = (Vec::new(), Vec::new());
+        for (name, standing) in &standings {
+            let Some(digest) = standing.active() else { continue };
+            let module = self.module(digest).await?;
+            if module.manifest().name != *name {
+                let found = module.manifest().name.clone();
+                return Err(Error::ModuleName { configured: name.clone(), found });
+            }
+            topics.extend(module.manifest().inputs.iter().map(|input| input.topic.clone()));
+            if standing.paused.is_none() {
+                modules.push(module);
+            }
+        }
+        topics.sort();
+        topics.dedup();
+        let plan = Plan::new(&self.config, &modules)?;
+        check_topics(&self.config, &plan)?;
+        let release = Release { plan: Arc::new(plan), topics };
+        if instead.is_none() {
+            self.built = Some((key, release.clone()));
+        }
+        Ok(release)
+    }
+
+    fn standings(&self) -> BTreeMap<String, Standing> {
+        let of_log = self.log.iter().flat_map(|(_, log)| log.standings());
+        of_log.map(|(name, standing)| (name.to_owned(), standing)).collect()
+    }
+
+    /// The module of a digest: compiled, configured, or in the lake.
+    pub(super) async fn module(&mut self, digest: &str) -> Result<Module, Error> {
+        if let Some(module) = self.compiled.get(digest) {
+            return Ok(module.clone());
+        }
+        let Some((lake, _)) = &self.log else { return Err(Error::NoRelease) };
+        let file = match release::find(lake, digest).await {
+            Ok(file) => file,
+            Err(release::FindError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(Error::Stored { source: Box::new(error) }),
+        };
+        tokio::task::block_in_place(|| self.compile(&file))
+    }
+
+    /// Stores a module and writes the decision down.
+    pub(super) async fn append(
+        &mut self,
+        file: Option<&ModuleFile>,
+        after: i64,
+        deployment: Deployment,
+    ) -> Result<(), AppendError> {
+        let Some((lake, log)) = &mut self.log else { return Ok(()) };
+        if let Some(file) = file {
+            persist("storing a module", || release::store(lake, file)).await.map_err(|error| match error {
+                Error::Sink(error) => AppendError::Sink(error),
+                _ => AppendError::Lost,
+            })?;
+        }
+        log.append(lake, after, deployment).await
+    }
+
+    /// Where every module stands, for who asks; `running` are the digests of this instance.
+    pub(super) async fn released(&mut self, running: &BTreeMap<String, String>) -> Vec<Released> {
+        let mut released = Vec::new();
+        for (name, standing) in self.standings() {
+            let Some(digest) = standing.active() else { continue };
+            let manifest = match self.module(digest).await {
+                Ok(module) => module.manifest().clone(),
+                Err(error) => {
+                    tracing::warn!(module = name, error = %chain(&error), "the active module cannot be had");
+                    continue;
+                }
+            };
+            let Some((_, log)) = &self.log else { continue };
+            let mut history: Vec<Decision> = log.history(&name).map(decision).collect();
+            history.reverse();
+            released.push(Released {
+                owner: manifest.owner,
+                digest: digest.to_owned(),
+                version: manifest.version,
+                running: running.get(&name).cloned(),
+                paused: standing.paused.clone(),
+                sequence: standing.sequence,
+                history,
+                module: name,
+            });
+        }
+        released
+    }
+}
+
+fn decision(deployment: &Deployment) -> Decision {
+    Decision {
+        sequence: deployment.sequence,
+        action: deployment.action.name().to_owned(),
+        digest: deployment.digest.clone(),
+        version: deployment.version.clone(),
+        who: deployment.who.clone(),
+        why: deployment.why.clone(),
+        at: Time(deployment.at_ms),
+    }
+}

@@ -1,0 +1,105 @@
+//! Starts the threads of a session, and the committer over them.
+
+use super::committer::Committer;
+use super::gold::Publisher;
+use super::horizon::Horizon;
+use super::plan::Plan;
+use super::progress::Progress;
+use super::report::Report;
+use super::session::{Session, Slot, Stuck};
+use super::threads::{QUEUE, Threads, spawn};
+use super::worker::{self, Command, Part};
+use super::{Error, Pipeline, reader};
+use crate::clock;
+use crate::sink::Warehouse;
+use crossbeam_channel::{Receiver, Sender};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Pipeline {
+    /// Starts workers and readers.
+    pub(super) fn start(
+        &self,
+        plan: &Arc<Plan>,
+        lake: Warehouse,
+        session: Session,
+        stuck: &[Stuck],
+    ) -> Result<(Committer, Threads), Error> {
+        let Session { tables, slots, lanes, others, sources, views, horizons_ms, forgotten_us, micro_batch, .. } =
+            session;
+        let starts: Vec<i64> = lanes.iter().map(|lane| lane.next).collect();
+        let progress = Arc::new(Progress::new(&starts, self.workers));
+        for (lane, slot) in progress.lanes.iter().zip(&slots) {
+            lane.log_end.store(slot.log.end, Ordering::Relaxed);
+        }
+        let (commands, receivers): (Vec<Sender<Command>>, Vec<Receiver<Command>>) =
+            (0..self.workers).map(|_| crossbeam_channel::bounded(QUEUE)).unzip();
+        let (parts_in, parts) = tokio::sync::mpsc::channel::<Result<Part, Error>>(self.workers);
+        let mut routes = Vec::with_capacity(lanes.len());
+        let mut by_worker: Vec<Vec<_>> = (0..self.workers).map(|_| Vec::new()).collect();
+        for lane in lanes {
+            let worker = lane.slot % self.workers;
+            routes.push(reader::Route { slot: lane.slot, worker, lane: by_worker[worker].len() });
+            by_worker[worker].push(lane);
+        }
+        for (index, (lanes, commands)) in by_worker.into_iter().zip(receivers).enumerate() {
+            let context = worker::Context {
+                index,
+                plan: Arc::clone(plan),
+                views: views.clone(),
+                progress: Arc::clone(&progress),
+                commands,
+                parts: parts_in.clone(),
+            };
+            let horizons_ms = horizons_ms.clone();
+            spawn(&format!("worker-{index}"), move || worker::run(context, lanes, horizons_ms))?;
+        }
+        let threads = Threads::start(&self.config, sources, &routes, &commands, &progress)?;
+        let now = clock::instant();
+        let report = Report::new(Arc::clone(&self.site), plan, micro_batch);
+        let publisher = Publisher::new(plan, &views, &tables);
+        let checkpoints = tables.tables.iter().map(crate::sink::Table::checkpointed).collect();
+        let idle_after = self.config.gold.idle_after;
+        let committer = Committer {
+            config: Arc::clone(&self.config),
+            plan: Arc::clone(plan),
+            lake,
+            clock: self.clock.clone(),
+            tables,
+            leads: leads(plan, slots.iter().chain(stuck.iter().map(|stuck| &stuck.slot)), &others.slots),
+            slots,
+            others,
+            forgotten_us,
+            is_last: false,
+            stopped: stuck.iter().map(|stuck| (stuck.slot.partition.clone(), stuck.error.to_string())).collect(),
+            views,
+            progress,
+            workers: commands,
+            parts,
+            publisher,
+            report,
+            horizon: Horizon::new(horizons_ms, &starts, idle_after, self.clock.now_ms()),
+            micro_batch,
+            committed: starts,
+            opened: now,
+            published: now,
+            checkpoints,
+            opened_at_records: 0,
+        };
+        Ok((committer, threads))
+    }
+}
+
+/// By topic: whether its first partition is ours.
+fn leads<'a>(plan: &Plan, own: impl Iterator<Item = &'a Slot>, others: &[Slot]) -> Vec<bool> {
+    let own: Vec<&Slot> = own.collect();
+    let others: Vec<&Slot> = others.iter().collect();
+    let first = |slots: &[&Slot], topic: usize| {
+        slots.iter().filter(|slot| slot.topic == topic).map(|slot| slot.partition.partition).min()
+    };
+    let is_ours = |topic: usize| match (first(&own, topic), first(&others, topic)) {
+        (Some(own), Some(other)) => own < other,
+        (own, _) => own.is_some(),
+    };
+    (0..plan.topics.len()).map(is_ours).collect()
+}

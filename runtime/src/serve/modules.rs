@@ -1,0 +1,155 @@
+//! `/v1/modules`: where the modules stand, and orders about them for who shows a token.
+
+use super::orders::{Accepted, Act, Operator, Refusal, Released};
+use super::problem::Problem;
+use super::{Site, conditional};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The largest module that is taken, in bytes; one of the SDK has some hundred thousand.
+const LARGEST_MODULE: usize = 64 << 20;
+
+#[derive(Serialize)]
+struct Modules<'a> {
+    modules: &'a [Released],
+}
+
+pub(super) fn routes() -> Router<Arc<Site>> {
+    Router::new()
+        .route("/v1/modules", get(modules).post(deploy).layer(DefaultBodyLimit::max(LARGEST_MODULE)))
+        .route("/v1/modules/{module}", get(module))
+        .route("/v1/modules/{module}/rollback", post(rollback))
+        .route("/v1/modules/{module}/pause", post(pause))
+        .route("/v1/modules/{module}/resume", post(resume))
+}
+
+async fn modules(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    conditional::json(&headers, &Modules { modules: &site.released() })
+}
+
+async fn module(
+    State(site): State<Arc<Site>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let released = site.released();
+    let found = released.iter().find(|released| released.module == name);
+    let found = found
+        .ok_or_else(|| Problem::not_found(format!("there is no module `{name}`; `/v1/modules` lists the modules")))?;
+    Ok(conditional::json(&headers, found))
+}
+
+async fn deploy(
+    State(site): State<Arc<Site>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let operator = operator(&site, &headers)?;
+    let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let parameters = Parameters::parse(query.as_deref(), &["why", "replaces"])?;
+    let act = Act::Deploy { bytes, replaces: parameters.replaces };
+    give(&site, operator, parameters.why, act).await
+}
+
+async fn rollback(
+    State(site): State<Arc<Site>>,
+    Path(module): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    simple(&site, query.as_deref(), &headers, Act::Rollback { module }).await
+}
+
+async fn pause(
+    State(site): State<Arc<Site>>,
+    Path(module): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    simple(&site, query.as_deref(), &headers, Act::Pause { module }).await
+}
+
+async fn resume(
+    State(site): State<Arc<Site>>,
+    Path(module): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    simple(&site, query.as_deref(), &headers, Act::Resume { module }).await
+}
+
+async fn simple(site: &Site, query: Option<&str>, headers: &HeaderMap, act: Act) -> Result<Response, Problem> {
+    let operator = operator(site, headers)?;
+    let parameters = Parameters::parse(query, &["why"])?;
+    give(site, operator, parameters.why, act).await
+}
+
+/// Who asks, by the token of the request.
+fn operator(site: &Site, headers: &HeaderMap) -> Result<Operator, Problem> {
+    let operators = site.operators();
+    if operators.is_empty() {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "this pipeline takes no orders: name who may give them, [operators.<name>] with a token",
+        ));
+    }
+    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token =
+        shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some((_, token)) = token else {
+        return Err(Problem::unauthorized("show an operator's token: `Authorization: Bearer ..`"));
+    };
+    let known = operators.find(token.trim().as_bytes()).cloned();
+    known.ok_or_else(|| Problem::unauthorized("the token is no operator's of this pipeline"))
+}
+
+async fn give(site: &Site, operator: Operator, why: Option<String>, act: Act) -> Result<Response, Problem> {
+    let reply = site.operators().give(operator, why, act).await;
+    let accepted: Accepted = reply.ok_or_else(|| Problem::unavailable("the pipeline is ending"))??;
+    Ok((StatusCode::ACCEPTED, Json(accepted)).into_response())
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unknown(detail) => Self::not_found(detail),
+            Refusal::Conflict(detail) => Self::new(StatusCode::CONFLICT, detail),
+            Refusal::Unfit(detail, reasons) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail).because(reasons),
+            Refusal::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, detail),
+            Refusal::Unavailable(detail) => Self::unavailable(detail),
+        }
+    }
+}
+
+/// The parameters of an order.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Parameters {
+    why: Option<String>,
+    replaces: Option<String>,
+}
+
+impl Parameters {
+    fn parse(query: Option<&str>, allowed: &[&str]) -> Result<Self, Problem> {
+        let mut parameters = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if !allowed.contains(&&*name) {
+                let known = allowed.join("`, `");
+                return Err(Problem::bad_request(format!("there is no parameter `{name}`; there are `{known}`")));
+            }
+            let place = if name == "why" { &mut parameters.why } else { &mut parameters.replaces };
+            if place.replace(value.into_owned()).is_some() {
+                return Err(Problem::bad_request(format!("parameter `{name}` is given twice")));
+            }
+        }
+        Ok(parameters)
+    }
+}

@@ -1,0 +1,172 @@
+//! What operators may ask of a running pipeline, as plain data: the pipeline takes orders from a queue and answers each.
+
+use super::Time;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+
+/// Orders that wait: a person gives one at a time.
+const QUEUE: usize = 8;
+
+/// Somebody who may give orders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// The name that stands in the log of deployments.
+    pub name: String,
+    /// The domains whose modules are theirs; `None` for all.
+    pub domains: Option<Vec<String>>,
+}
+
+impl Operator {
+    /// Whether modules of `domain` are theirs.
+    #[must_use]
+    pub fn may(&self, domain: &str) -> bool {
+        self.domains.as_ref().is_none_or(|domains| domains.iter().any(|own| own == domain))
+    }
+}
+
+/// Everybody who may give orders, and where these go. By default nobody.
+#[derive(Debug, Default)]
+pub struct Operators {
+    known: Vec<([u8; 32], Operator)>,
+    orders: Option<mpsc::Sender<Order>>,
+}
+
+impl Operators {
+    /// Operators by their tokens, and the queue of their orders.
+    pub fn new(known: impl IntoIterator<Item = (Vec<u8>, Operator)>) -> (Self, mpsc::Receiver<Order>) {
+        let (orders, queue) = mpsc::channel(QUEUE);
+        let known = known.into_iter().map(|(token, operator)| (Sha256::digest(token).into(), operator)).collect();
+        (Self { known, orders: Some(orders) }, queue)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Whose token that is. Digests are compared, so the time that it takes says nothing about the tokens.
+    pub(super) fn find(&self, token: &[u8]) -> Option<&Operator> {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        self.known.iter().find(|(known, _)| *known == digest).map(|(_, operator)| operator)
+    }
+
+    /// Gives an order and waits for the answer; `None` where the pipeline is ending.
+    pub(super) async fn give(&self, operator: Operator, why: Option<String>, act: Act) -> Option<Reply> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.as_ref()?.send(Order { operator, why, act, reply }).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// An order.
+#[derive(Debug)]
+pub struct Order {
+    /// Who gives it.
+    pub operator: Operator,
+    /// Why.
+    pub why: Option<String>,
+    /// What is to be done.
+    pub act: Act,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// The answer to an order.
+pub type Reply = Result<Accepted, Refusal>;
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Make a module active.
+    Deploy {
+        /// The component.
+        bytes: bytes::Bytes,
+        /// The digest that is to be active until then; any where it is not said.
+        replaces: Option<String>,
+    },
+    /// Make the digest before active again.
+    Rollback {
+        /// The module.
+        module: String,
+    },
+    /// Give the module no more records.
+    Pause {
+        /// The module.
+        module: String,
+    },
+    /// Give the module records again, from where its products stand.
+    Resume {
+        /// The module.
+        module: String,
+    },
+}
+
+/// An order that was taken: it is in the log of deployments, and every instance follows at its next micro-batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The module.
+    pub module: String,
+    /// The number of the decision among those about the module; 0 if nothing had to be changed.
+    pub sequence: i64,
+    /// The digest that is active with it.
+    pub digest: String,
+    /// The version that the digest's manifest names.
+    pub version: String,
+    /// What changes for readers of the products, for a person.
+    pub changes: Vec<String>,
+}
+
+/// Why an order was not taken. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// What the order is about is not there.
+    Unknown(String),
+    /// The order came too late, or does not fit where the module stands.
+    Conflict(String),
+    /// The module cannot be taken, with the single reasons.
+    Unfit(String, Vec<String>),
+    /// The operator may not do that.
+    Forbidden(String),
+    /// The pipeline cannot do it now.
+    Unavailable(String),
+}
+
+/// Where a module stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// The module's name.
+    pub module: String,
+    /// The domain that owns it.
+    pub owner: String,
+    /// The digest that is to be active, by the log of deployments.
+    pub digest: String,
+    /// The version that the digest's manifest names.
+    pub version: String,
+    /// The digest that this instance runs; `None` while it runs none.
+    pub running: Option<String>,
+    /// Why the module gets no records; `None` while it does.
+    pub paused: Option<String>,
+    /// The number of the newest decision.
+    pub sequence: i64,
+    /// What was decided, the newest first.
+    pub history: Vec<Decision>,
+}
+
+/// A decision about a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Its number among those about the module.
+    pub sequence: i64,
+    /// What was decided.
+    pub action: String,
+    /// The digest that it is about.
+    pub digest: Option<String>,
+    /// The version that the digest's manifest names.
+    pub version: Option<String>,
+    /// Who decided.
+    pub who: String,
+    /// Why.
+    pub why: Option<String>,
+    /// When.
+    pub at: Time,
+}
