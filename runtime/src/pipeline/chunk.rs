@@ -4,15 +4,11 @@ use super::Error;
 use super::ledger::ModuleCounts;
 use super::plan::{COMMITS, DEAD_LETTERS, Input, Plan};
 use super::worker::Worker;
-use crate::clock;
 use crate::decode::Events;
 use crate::record::{Chunk, Stage};
+use crate::release::{Outcome, Rows};
 use crate::sink::system::{Letter, incarnation_column};
-use crate::transform::Output;
-use arrow_array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch};
-use arrow_buffer::BooleanBuffer;
-use lakeward_manifest::OnViolation;
-use std::collections::BTreeMap;
+use arrow_array::{Array, Int32Array, Int64Array, RecordBatch};
 use std::sync::Arc;
 
 /// A worker at one chunk of one of its lanes.
@@ -23,22 +19,6 @@ pub(super) struct ChunkRun<'a> {
     chunk: &'a Chunk,
     /// Whether some table has some of the chunk's records already.
     replayed: bool,
-}
-
-/// What became of the events of one input, while it is found out.
-struct Verdicts {
-    /// By event: whether it became a row.
-    with_rows: Vec<bool>,
-    /// Events whose record became a dead letter, with stage, reason and product.
-    dead: BTreeMap<u32, (Stage, String, Option<usize>)>,
-}
-
-/// Rows of one product that met its contract.
-struct Kept {
-    product: usize,
-    /// The event of each row.
-    origins: Vec<u32>,
-    columns: Vec<ArrayRef>,
 }
 
 impl<'a> ChunkRun<'a> {
@@ -68,71 +48,22 @@ impl<'a> ChunkRun<'a> {
     fn input(&mut self, input: &Input, events: Events) -> Result<(), Error> {
         let plan = Arc::clone(&self.plan);
         let module = &plan.modules[input.module];
-        let started = clock::instant();
-        let processed = module.process(input.index, &events.columns, events.rows.len());
-        let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        for (level, line) in &processed.lines {
+        let contract = |product: usize| &plan.products[input.products[product]].contract;
+        let mut outcome = Outcome::of(module, input.index, &events.columns, events.rows.len(), contract);
+        for (level, line) in &outcome.lines {
             log_line(module.manifest().name.as_str(), *level, line);
         }
-        let mut verdicts = Verdicts { with_rows: vec![false; events.rows.len()], dead: BTreeMap::new() };
-        for reject in processed.rejects {
-            verdicts.dead.insert(reject.origin, (Stage::Transform, reject.reason, None));
+        if let Some(stopped) = outcome.stopped {
+            let product = &plan.products[input.products[stopped.product]];
+            return Err(self.stopped(&product.path, events.rows[stopped.event as usize], stopped.reason));
         }
-        let first = self.first(COMMITS);
-        let is_new = |event: &&u32| events.rows[**event as usize] as usize >= first;
-        let rejects = verdicts.dead.keys().filter(is_new).count() as u64;
-        let mut kept = Vec::with_capacity(processed.outputs.len());
-        for output in processed.outputs {
-            kept.push(self.screen(input, output, &events, &mut verdicts)?);
+        for (product, counts) in &outcome.violations {
+            let totals = &mut self.worker.counts.violations[input.products[*product]];
+            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         }
-        for rows in &mut kept {
-            rows.without(&verdicts.dead);
-            for origin in &rows.origins {
-                verdicts.with_rows[*origin as usize] = true;
-            }
-        }
-        self.count(
-            input,
-            &events,
-            &verdicts,
-            ModuleCounts {
-                rejects,
-                traps: processed.traps,
-                nanoseconds,
-                fuel: processed.fuel,
-                ..ModuleCounts::default()
-            },
-        );
-        self.letters(input, &events, &verdicts);
-        kept.into_iter().try_for_each(|rows| self.write(input, rows, &events.rows))
-    }
-
-    /// Holds rows to their product's contract. An event that breaks it becomes a dead letter, with all of its rows of all products.
-    fn screen(
-        &mut self,
-        input: &Input,
-        output: Output,
-        events: &Events,
-        verdicts: &mut Verdicts,
-    ) -> Result<Kept, Error> {
-        let index = input.products[output.product];
-        let product = &self.plan.products[index];
-        let Output { mut origins, columns, .. } = output;
-        let screened = product.contract.screen(&columns, origins.len());
-        for violation in screened.violations {
-            let event = origins[violation.row as usize];
-            if violation.action == OnViolation::Stop {
-                return Err(self.stopped(&product.path, events.rows[event as usize], violation.reason));
-            }
-            verdicts.dead.entry(event).or_insert((Stage::Product, violation.reason, Some(index)));
-        }
-        let counts = &mut self.worker.counts.violations[index];
-        counts.iter_mut().zip(&screened.counts).for_each(|(total, count)| *total += count);
-        let mut columns = screened.columns;
-        if let Some(kept) = screened.kept {
-            (origins, columns) = filter(&origins, &columns, &kept);
-        }
-        Ok(Kept { product: index, origins, columns })
+        self.count(input, &events, &outcome);
+        self.letters(input, &events, &outcome);
+        std::mem::take(&mut outcome.rows).into_iter().try_for_each(|rows| self.write(input, rows, &events.rows))
     }
 
     fn stopped(&self, product: &str, record: u32, reason: String) -> Error {
@@ -146,36 +77,39 @@ impl<'a> ChunkRun<'a> {
     }
 
     /// Counts the records that the ledger does not have yet.
-    fn count(&mut self, input: &Input, events: &Events, verdicts: &Verdicts, work: ModuleCounts) {
+    fn count(&mut self, input: &Input, events: &Events, outcome: &Outcome) {
         let first = u32::try_from(self.first(COMMITS)).unwrap_or(u32::MAX);
         let from = events.rows.partition_point(|record| *record < first);
         let undecoded = events.dead_letters.iter().filter(|letter| letter.index >= first).count() as u64;
-        let with_rows = verdicts.with_rows[from..].iter().filter(|with_rows| **with_rows).count() as u64;
+        let with_rows = outcome.with_rows[from..].iter().filter(|with_rows| **with_rows).count() as u64;
         let is_skip = |event: &usize| {
             let index = u32::try_from(*event).unwrap_or(u32::MAX);
-            !verdicts.with_rows[*event] && !verdicts.dead.contains_key(&index)
+            !outcome.with_rows[*event] && !outcome.dead.contains_key(&index)
         };
         // Each is counted on its own, the records from the chunk itself: a stage that loses one is found out at the commit.
         let skips = (from..events.rows.len()).filter(is_skip).count() as u64;
-        let dead = verdicts.dead.range(u32::try_from(from).unwrap_or(u32::MAX)..).count() as u64;
+        let dead = || outcome.dead.range(u32::try_from(from).unwrap_or(u32::MAX)..);
         self.worker.counts.modules[input.module] += ModuleCounts {
             records: self.chunk.len() as u64 - u64::from(first),
             with_rows,
             skips,
-            dead_letters: dead + undecoded,
+            dead_letters: dead().count() as u64 + undecoded,
             undecoded,
-            ..work
+            rejects: dead().filter(|(_, dead)| dead.stage == Stage::Transform).count() as u64,
+            traps: outcome.cost.traps,
+            nanoseconds: outcome.cost.nanoseconds,
+            fuel: outcome.cost.fuel,
         };
     }
 
-    fn letters(&mut self, input: &Input, events: &Events, verdicts: &Verdicts) {
+    fn letters(&mut self, input: &Input, events: &Events, outcome: &Outcome) {
         for letter in &events.dead_letters {
             self.letter(input, letter.index, letter.stage, &letter.reason, None);
         }
-        for (event, (stage, reason, product)) in &verdicts.dead {
+        for (event, dead) in &outcome.dead {
             let plan = Arc::clone(&self.plan);
-            let product = product.map(|product| plan.products[product].path.as_str());
-            self.letter(input, events.rows[*event as usize], *stage, reason, product);
+            let product = dead.product.map(|product| plan.products[input.products[product]].path.as_str());
+            self.letter(input, events.rows[*event as usize], dead.stage, &dead.reason, product);
         }
     }
 
@@ -199,14 +133,14 @@ impl<'a> ChunkRun<'a> {
     }
 
     /// Adds rows to their table and to the aggregates over them. `records` leads from events to records.
-    fn write(&mut self, input: &Input, rows: Kept, records: &[u32]) -> Result<(), Error> {
+    fn write(&mut self, input: &Input, rows: Rows, records: &[u32]) -> Result<(), Error> {
         let plan = Arc::clone(&self.plan);
-        let index = rows.product;
+        let index = input.products[rows.product];
         let product = &plan.products[index];
         for gold in &product.golds {
             self.aggregate(input, *gold, &rows, records)?;
         }
-        let Kept { origins, mut columns, .. } = self.rows_behind(rows, records, self.first(product.table));
+        let Rows { origins, mut columns, .. } = self.rows_behind(rows, records, self.first(product.table));
         if origins.is_empty() {
             return Ok(());
         }
@@ -219,16 +153,16 @@ impl<'a> ChunkRun<'a> {
         Ok(self.worker.writers[product.table].write(columns)?)
     }
 
-    fn aggregate(&mut self, input: &Input, gold: usize, rows: &Kept, records: &[u32]) -> Result<(), Error> {
+    fn aggregate(&mut self, input: &Input, gold: usize, rows: &Rows, records: &[u32]) -> Result<(), Error> {
         let plan = Arc::clone(&self.plan);
         let target = &plan.golds[gold];
         let first = self.first(target.state_table);
-        let copy = Kept { product: rows.product, origins: rows.origins.clone(), columns: rows.columns.clone() };
+        let copy = Rows { product: rows.product, origins: rows.origins.clone(), columns: rows.columns.clone() };
         let rows = self.rows_behind(copy, records, first);
         if rows.origins.is_empty() {
             return Ok(());
         }
-        let schema = plan.products[rows.product].contract.table_schema();
+        let schema = plan.products[input.products[rows.product]].contract.table_schema();
         let batch = RecordBatch::try_new(schema, rows.columns)
             .map_err(|source| crate::sink::Error::Columns { table: target.plan.path().to_owned(), source })?;
         let horizon_ms = self.worker.horizons_ms[gold];
@@ -249,38 +183,18 @@ impl<'a> ChunkRun<'a> {
     }
 
     /// Only the rows whose record is at `first` or behind it.
-    fn rows_behind(&self, rows: Kept, records: &[u32], first: usize) -> Kept {
+    fn rows_behind(&self, rows: Rows, records: &[u32], first: usize) -> Rows {
         if first == 0 {
             return rows;
         }
         let from = rows.origins.partition_point(|origin| (records[*origin as usize] as usize) < first);
         let length = rows.origins.len() - from;
-        Kept {
+        Rows {
             product: rows.product,
             origins: rows.origins[from..].to_vec(),
             columns: rows.columns.iter().map(|column| column.slice(from, length)).collect(),
         }
     }
-}
-
-impl Kept {
-    /// Leaves out the rows of events that became dead letters.
-    fn without(&mut self, dead: &BTreeMap<u32, (Stage, String, Option<usize>)>) {
-        if dead.is_empty() || !self.origins.iter().any(|origin| dead.contains_key(origin)) {
-            return;
-        }
-        let kept: BooleanBuffer = self.origins.iter().map(|origin| !dead.contains_key(origin)).collect();
-        (self.origins, self.columns) = filter(&self.origins, &self.columns, &kept);
-    }
-}
-
-fn filter(origins: &[u32], columns: &[ArrayRef], kept: &BooleanBuffer) -> (Vec<u32>, Vec<ArrayRef>) {
-    let origins = kept.set_indices().map(|row| origins[row]).collect();
-    let predicate = BooleanArray::new(kept.clone(), None);
-    let filtered = columns.iter().map(|column| {
-        arrow_select::filter::filter(column, &predicate).expect("the predicate is as long as the columns")
-    });
-    (origins, filtered.collect())
 }
 
 fn late_reason(closed_ms: i64) -> String {

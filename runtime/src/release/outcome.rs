@@ -1,0 +1,152 @@
+//! What a module makes of the events of one input: its rows held to their contracts, and the events that become dead letters.
+
+use crate::clock;
+use crate::product::Contract;
+use crate::record::Stage;
+use crate::transform::{Module, Output};
+use arrow_array::{ArrayRef, BooleanArray};
+use arrow_buffer::BooleanBuffer;
+use lakeward_manifest::OnViolation;
+use std::collections::BTreeMap;
+
+/// What became of the events of one input.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// By event: whether it became a row.
+    pub with_rows: Vec<bool>,
+    /// Events whose record becomes a dead letter.
+    pub dead: BTreeMap<u32, Dead>,
+    /// The rows that may be written; several of one product follow each other where a call was split.
+    pub rows: Vec<Rows>,
+    /// How many rows broke each expectation, by product of the manifest and expectation; of products without rows nothing.
+    pub violations: Vec<(usize, Vec<u64>)>,
+    /// The first event that stops its product; it is among `dead` too.
+    pub stopped: Option<Stopped>,
+    /// What the module cost.
+    pub cost: Cost,
+    /// What the module logged, with its level.
+    pub lines: Vec<(tracing::Level, String)>,
+}
+
+/// Why an event's record becomes a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dead {
+    /// Where it failed: [`Stage::Transform`] or [`Stage::Product`].
+    pub stage: Stage,
+    /// Why, for a person.
+    pub reason: String,
+    /// The product of the manifest whose contract it broke.
+    pub product: Option<usize>,
+}
+
+/// Rows of one product that meet its contract.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The product's index in the manifest.
+    pub product: usize,
+    /// The event of each row, never decreasing.
+    pub origins: Vec<u32>,
+    /// The product's columns in table types, masked.
+    pub columns: Vec<ArrayRef>,
+}
+
+/// An event that broke an expectation of the kind `stop`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// The event.
+    pub event: u32,
+    /// The product of the manifest.
+    pub product: usize,
+    /// Which expectation, and by what.
+    pub reason: String,
+}
+
+/// What calls of a module cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Time in the module, in nanoseconds.
+    pub nanoseconds: u64,
+    /// Fuel of the calls that succeeded.
+    pub fuel: u64,
+    /// Calls that failed.
+    pub traps: u64,
+}
+
+impl Outcome {
+    /// Takes `events` events of the manifest's input `input` through the module and its rows through their contracts, which are given by
+    /// their product's index in the manifest. An event that breaks a contract becomes a dead letter, with all of its rows of all products.
+    #[must_use]
+    pub fn of<'a>(
+        module: &Module,
+        input: u32,
+        columns: &[ArrayRef],
+        events: usize,
+        contract: impl Fn(usize) -> &'a Contract,
+    ) -> Self {
+        let started = clock::instant();
+        let processed = module.process(input, columns, events);
+        let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let mut outcome = Self {
+            with_rows: vec![false; events],
+            rows: Vec::with_capacity(processed.outputs.len()),
+            cost: Cost { nanoseconds, fuel: processed.fuel, traps: processed.traps },
+            lines: processed.lines,
+            ..Self::default()
+        };
+        for reject in processed.rejects {
+            let dead = Dead { stage: Stage::Transform, reason: reject.reason, product: None };
+            outcome.dead.insert(reject.origin, dead);
+        }
+        for output in processed.outputs {
+            outcome.screen(output, &contract);
+        }
+        for rows in &mut outcome.rows {
+            rows.without(&outcome.dead);
+            for origin in &rows.origins {
+                outcome.with_rows[*origin as usize] = true;
+            }
+        }
+        outcome
+    }
+
+    fn screen<'a>(&mut self, output: Output, contract: &impl Fn(usize) -> &'a Contract) {
+        let Output { product, mut origins, columns } = output;
+        let screened = contract(product).screen(&columns, origins.len());
+        for violation in screened.violations {
+            let event = origins[violation.row as usize];
+            if violation.action == OnViolation::Stop && self.stopped.is_none() {
+                self.stopped = Some(Stopped { event, product, reason: violation.reason.clone() });
+            }
+            let dead = Dead { stage: Stage::Product, reason: violation.reason, product: Some(product) };
+            self.dead.entry(event).or_insert(dead);
+        }
+        if screened.counts.iter().any(|count| *count > 0) {
+            self.violations.push((product, screened.counts));
+        }
+        let mut columns = screened.columns;
+        if let Some(kept) = screened.kept {
+            (origins, columns) = filter(&origins, &columns, &kept);
+        }
+        self.rows.push(Rows { product, origins, columns });
+    }
+}
+
+impl Rows {
+    /// Leaves out the rows of events that became dead letters.
+    fn without(&mut self, dead: &BTreeMap<u32, Dead>) {
+        if dead.is_empty() || !self.origins.iter().any(|origin| dead.contains_key(origin)) {
+            return;
+        }
+        let kept: BooleanBuffer = self.origins.iter().map(|origin| !dead.contains_key(origin)).collect();
+        (self.origins, self.columns) = filter(&self.origins, &self.columns, &kept);
+    }
+}
+
+fn filter(origins: &[u32], columns: &[ArrayRef], kept: &BooleanBuffer) -> (Vec<u32>, Vec<ArrayRef>) {
+    let origins = kept.set_indices().map(|row| origins[row]).collect();
+    let predicate = BooleanArray::new(kept.clone(), None);
+    let filtered = columns.iter().map(|column| {
+        arrow_select::filter::filter(column, &predicate).expect("the predicate is as long as the columns")
+    });
+    (origins, filtered.collect())
+}
