@@ -8,6 +8,7 @@ use arrow_array::{ArrayRef, BooleanArray};
 use arrow_buffer::BooleanBuffer;
 use lakeward_manifest::OnViolation;
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 /// What became of the events of one input.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +71,14 @@ pub struct Cost {
     pub fuel: u64,
     /// Calls that failed.
     pub traps: u64,
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.nanoseconds += other.nanoseconds;
+        self.fuel += other.fuel;
+        self.traps += other.traps;
+    }
 }
 
 impl Outcome {

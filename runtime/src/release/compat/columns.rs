@@ -99,7 +99,10 @@ impl Columns<'_> {
                     old.data_type, new.data_type
                 )
             } else {
-                format!("it was {} and is {}: files of both types cannot stand in one table", old.data_type, new.data_type)
+                format!(
+                    "it was {} and is {}: files of both types cannot stand in one table",
+                    old.data_type, new.data_type
+                )
             };
             found.breaks(path, name, what, &Way::BOTH);
         } else if old.data_type != new.data_type {

@@ -12,7 +12,8 @@ pub(super) fn compare(found: &mut Compatibility, old: &Manifest, new: &Manifest)
                 let at = found.breaking.len();
                 compare_gold(found, &path, before, gold);
                 if found.breaking.len() == at && !same_tables(old, before, new, gold) {
-                    let what = "its keys or measures are of other types now, as those of the columns that they come from";
+                    let what =
+                        "its keys or measures are of other types now, as those of the columns that they come from";
                     found.breaks(Some(&path), None, what, &Way::BOTH);
                 }
             }
@@ -33,7 +34,10 @@ fn compare_gold(found: &mut Compatibility, path: &str, old: &Gold, new: &Gold) {
         breaks(None, format!("it aggregated {} and aggregates {}", old.from, new.from));
     }
     if old.time != new.time {
-        breaks(None, format!("its windows followed {} and follow {}: groups so far hold other rows", old.time, new.time));
+        breaks(
+            None,
+            format!("its windows followed {} and follow {}: groups so far hold other rows", old.time, new.time),
+        );
     }
     if old.window != new.window {
         breaks(
@@ -59,8 +63,10 @@ fn compare_gold(found: &mut Compatibility, path: &str, old: &Gold, new: &Gold) {
     let (was, is) = (key(old), key(new));
     if was != is {
         let list = |keys: &[(String, String)]| {
-            let keys: Vec<String> =
-                keys.iter().map(|(name, of)| if name == of { name.clone() } else { format!("{name} ({of})") }).collect();
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|(name, of)| if name == of { name.clone() } else { format!("{name} ({of})") })
+                .collect();
             if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") }
         };
         breaks(None, format!("it was grouped by {} and is by {}: groups so far are others", list(&was), list(&is)));
@@ -72,10 +78,9 @@ fn compare_gold(found: &mut Compatibility, path: &str, old: &Gold, new: &Gold) {
                 Some(&measure.name),
                 format!("it was {} and is {}: both cannot be merged", text::measure(before), text::measure(measure)),
             ),
-            Some(before) if before.data_type != measure.data_type => breaks(
-                Some(&measure.name),
-                format!("it was {} and is {}", before.data_type, measure.data_type),
-            ),
+            Some(before) if before.data_type != measure.data_type => {
+                breaks(Some(&measure.name), format!("it was {} and is {}", before.data_type, measure.data_type))
+            }
             Some(_) => {}
         }
     }
@@ -83,7 +88,8 @@ fn compare_gold(found: &mut Compatibility, path: &str, old: &Gold, new: &Gold) {
         breaks(Some(&before.name), "the measure is gone, but the table promises it".to_owned());
     }
     if old.lateness_ms != new.lateness_ms {
-        let longer = if new.lateness_ms > old.lateness_ms { "; windows that were final may take rows again" } else { "" };
+        let longer =
+            if new.lateness_ms > old.lateness_ms { "; windows that were final may take rows again" } else { "" };
         let what = format!(
             "rows are taken up to {} late instead of {}, from here on{longer}",
             text::duration(new.lateness_ms),

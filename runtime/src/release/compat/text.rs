@@ -8,12 +8,18 @@ impl fmt::Display for Compatibility {
     /// The verdict in a line, then what is new, different and breaking, one a line, then the ways on.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.breaking.len() {
-            0 if self.is_same() => return writeln!(f, "compatible: nothing differs that a table or its readers could see"),
+            0 if self.is_same() => {
+                return writeln!(f, "compatible: nothing differs that a table or its readers could see");
+            }
             0 => writeln!(f, "compatible")?,
             1 => writeln!(f, "not compatible: 1 breaking change")?,
             count => writeln!(f, "not compatible: {count} breaking changes")?,
         }
-        section(f, "breaking", self.breaking.iter().map(|Breaking { product, column, what, .. }| (product, column, what)))?;
+        section(
+            f,
+            "breaking",
+            self.breaking.iter().map(|Breaking { product, column, what, .. }| (product, column, what)),
+        )?;
         section(f, "added", self.additions.iter().map(line))?;
         section(f, "changed", self.changes.iter().map(line))?;
         let ways = |way: Way| self.breaking.iter().any(|breaking| breaking.ways.contains(&way));
@@ -21,10 +27,18 @@ impl fmt::Display for Compatibility {
             writeln!(f, "\nways on")?;
         }
         if ways(Way::AsVersion) {
-            writeln!(f, "  {}  a new product of the name with _v2 beside the old one, back-filled", Way::AsVersion.option())?;
+            writeln!(
+                f,
+                "  {}  a new product of the name with _v2 beside the old one, back-filled",
+                Way::AsVersion.option()
+            )?;
         }
         if ways(Way::Rebuild) {
-            writeln!(f, "  {}       the product's table is emptied and written anew from the records", Way::Rebuild.option())?;
+            writeln!(
+                f,
+                "  {}       the product's table is emptied and written anew from the records",
+                Way::Rebuild.option()
+            )?;
         }
         Ok(())
     }

@@ -1,0 +1,1 @@
+//! Comparisons of what modules made of chunks.
