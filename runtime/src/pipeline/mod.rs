@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod session;
 mod threads;
+mod topics;
 mod worker;
 
 pub use error::{Error, Remedy};
