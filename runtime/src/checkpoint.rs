@@ -22,6 +22,12 @@ impl SourcePartition {
         format!("lakeward/{pipeline}/{self}")
     }
 
+    /// The topic with its incarnation, `orders#0`.
+    #[must_use]
+    pub fn of_topic(&self) -> String {
+        format!("{}#{}", self.topic, self.incarnation)
+    }
+
     /// Reads an id that [`Self::app_id`] wrote for `pipeline`; `None` for any other.
     #[must_use]
     pub fn from_app_id(pipeline: &str, app_id: &str) -> Option<Self> {
@@ -97,6 +103,7 @@ mod tests {
         let partition = SourcePartition { topic: "a/b#c".into(), incarnation: 3, partition: 7 };
         let id = partition.app_id("shop");
         assert_eq!(id, "lakeward/shop/a/b#c#3/7");
+        assert_eq!(partition.of_topic(), "a/b#c#3");
         assert_eq!(SourcePartition::from_app_id("shop", &id), Some(partition));
         assert_eq!(SourcePartition::from_app_id("shop2", &id), None);
         assert_eq!(SourcePartition::from_app_id("shop", "lakeward/shop/orders"), None);

@@ -42,6 +42,8 @@ pub fn init(format: Format, level: tracing::Level) -> Result<(), Error> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A reader of the log who has gone away is nobody to be told of it, least of all on standard error.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match format {
         Format::Text => lines.finish().try_init()?,

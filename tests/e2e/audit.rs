@@ -11,10 +11,10 @@ use lakeward_tests::wait;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const SALES: &str = "silver/retail/sales";
+pub(crate) const SALES: &str = "silver/retail/sales";
 const GOLD: &str = "gold/retail/sales_by_country";
 const DEAD_LETTERS: &str = "_lakeward/dead_letters";
-const COMMITS: &str = "_lakeward/commits";
+pub(crate) const COMMITS: &str = "_lakeward/commits";
 const BOTH: &str = "silver and dead letters";
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -34,7 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// The events in turn over the partitions, some of them broken.
-fn messages(events: &[Event], partitions: i32) -> Vec<Message> {
+pub(crate) fn messages(events: &[Event], partitions: i32) -> Vec<Message> {
     let placed = events.iter().zip((0..partitions).cycle()).enumerate();
     let message = |(index, (event, partition)): (usize, (&Event, i32))| {
         let json = if index % 97 == 13 { &event.json[..40] } else { &event.json };
@@ -44,26 +44,26 @@ fn messages(events: &[Event], partitions: i32) -> Vec<Message> {
 }
 
 /// A verdict.
-struct Verdict {
+pub(crate) struct Verdict {
     code: Option<i32>,
     report: Value,
 }
 
 impl Verdict {
     /// The check of a thing.
-    fn of(&self, check: &str, subject: &str) -> Result<&Value> {
+    pub(crate) fn of(&self, check: &str, subject: &str) -> Result<&Value> {
         let checks = self.report["checks"].as_array().context("a report without checks")?;
         let found = checks.iter().find(|found| found["check"] == check && found["subject"] == subject);
         found.with_context(|| format!("no check of {check} of {subject} in {}", self.report))
     }
 
-    fn ensure_holds(&self) -> Result<()> {
+    pub(crate) fn ensure_holds(&self) -> Result<()> {
         ensure!(self.code == Some(0) && self.report["holds"] == json!(true), "{:#}", self.report);
         Ok(())
     }
 
     /// It fails, this check does, and says so in these words.
-    fn ensure_fails(&self, check: &str, subject: &str, words: &str) -> Result<()> {
+    pub(crate) fn ensure_fails(&self, check: &str, subject: &str, words: &str) -> Result<()> {
         let found = self.of(check, subject)?;
         let said = found["offenders"].to_string();
         ensure!(self.code == Some(1) && found["outcome"] == "failed", "it holds: {:#}", self.report);
@@ -72,7 +72,7 @@ impl Verdict {
     }
 }
 
-fn verify(stage: &Stage, config: &Config) -> Result<Verdict> {
+pub(crate) fn verify(stage: &Stage, config: &Config) -> Result<Verdict> {
     let finished = stage.call(&["verify", "--json"], Some(&config.toml()))?;
     let report = serde_json::from_str(&finished.stdout).with_context(|| format!("no report: {}", finished.stderr))?;
     Ok(Verdict { code: finished.code, report })
@@ -233,7 +233,7 @@ fn copy_folder(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
 }
 
 /// The rows that `lakeward offsets --json` shows of a table.
-fn shown(stage: &Stage, config: &Config, table: &str) -> Result<Vec<Value>> {
+pub(crate) fn shown(stage: &Stage, config: &Config, table: &str) -> Result<Vec<Value>> {
     let finished = stage.call(&["offsets", "--json"], Some(&config.toml()))?;
     let rows: Vec<Value> =
         serde_json::from_str(&finished.stdout).with_context(|| format!("no offsets: {}", finished.stderr))?;
@@ -241,13 +241,13 @@ fn shown(stage: &Stage, config: &Config, table: &str) -> Result<Vec<Value>> {
 }
 
 /// Moves offsets; gives the exit code and what was said.
-fn move_offsets(stage: &Stage, config: &Config, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+pub(crate) fn move_offsets(stage: &Stage, config: &Config, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let finished = stage.call(&[&["offsets", "move"], arguments].concat(), Some(&config.toml()))?;
     Ok((finished.code, finished.stdout + &finished.stderr))
 }
 
 /// A topic of two partitions with 1,000 records that were read and 1,000 that were not.
-fn half_read(stage: &Stage) -> Result<Config> {
+pub(crate) fn half_read(stage: &Stage) -> Result<Config> {
     let events = retail::events(2_000)?;
     let broker = stage.broker()?;
     broker.create_topic(retail::TOPIC, 2)?;
@@ -264,7 +264,7 @@ fn moved(stage: &Stage) -> Result<()> {
     let rows = shown(stage, &config, SALES)?;
     let expected = json!({
         "table": SALES, "topic": "orders", "incarnation": 0, "partition": 1,
-        "next": 500, "log_start": 0, "log_end": 1000, "lag": 500,
+        "next": 500, "log_start": 0, "log_end": 1000, "lag": 500, "recreated": false,
     });
     ensure!(rows.len() == 2 && rows[1] == expected, "{rows:?}");
 

@@ -17,6 +17,7 @@ mod live;
 mod logistics;
 mod online_retail;
 mod partitions;
+mod recreated;
 mod releases;
 mod s3;
 mod torture;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         audit::cases(),
+        recreated::cases(),
     ];
     let trials = themes.into_iter().flatten().map(|case| case.trial(&shared)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -32,7 +32,7 @@ pub use error::Error;
 pub use report::{Check, Outcome, Report};
 pub use rows::first_at_or_behind;
 pub use subject::{Gold, Silver, Subjects};
-pub use topics::{Log, Logs, ask, client};
+pub use topics::{Log, Logs, Recreated, Topics, ask, client};
 
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::config::Config;
@@ -43,7 +43,7 @@ use live::Live;
 use origins::Origins;
 use progress::Progress;
 use regroup::Regrouped;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an audit looks at.
 pub struct Audit<'a> {
@@ -148,8 +148,9 @@ impl Audit<'_> {
         let (config, names) = (self.config.clone(), topics.clone());
         // The logs come last, so that they hold at least what the tables have of them.
         let asked = tokio::task::spawn_blocking(move || topics::ask(&config, names.iter().map(|name| &**name)));
-        let logs = asked.await.unwrap_or_default();
-        checks.extend(topics.iter().map(|topic| offsets::of_topic(topic, ledger, &logs)));
+        let found = asked.await.unwrap_or_default();
+        let stored = tables.topic_ids();
+        checks.extend(topics.iter().map(|topic| offsets::of_topic(topic, ledger, &found, &stored)));
         checks
     }
 
@@ -225,6 +226,12 @@ impl Tables {
     fn all(&self) -> Vec<&Opened> {
         let products = self.silver.iter().chain(&self.golds).chain([&self.letters]);
         products.flatten().collect()
+    }
+
+    /// The ids of the topics that the tables stand in, as far as they say.
+    fn topic_ids(&self) -> BTreeMap<String, String> {
+        let all = self.all().into_iter().chain([&self.commits]).chain(self.states.iter().flatten());
+        all.flat_map(|opened| opened.table.topic_ids().clone()).collect()
     }
 }
 

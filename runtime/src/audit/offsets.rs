@@ -8,7 +8,7 @@
 
 use super::ledger::Ledger;
 use super::report::{Check, Offenders};
-use super::topics::{Log, Logs};
+use super::topics::{Log, Logs, Topics};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use std::collections::BTreeMap;
 
@@ -90,15 +90,25 @@ pub(super) fn of_gold(table: &str, own: &Checkpoint, state: &Checkpoint) -> Chec
     Check::of("offsets", table, lag, bad)
 }
 
-/// A topic: the next record to read is still there, or not yet.
+/// A topic: it is the one that the tables stand in, whose ids they `stored`, and the next record to read is still there, or not yet.
 #[must_use]
-pub(super) fn of_topic(topic: &str, ledger: &Ledger, logs: &BTreeMap<String, Logs>) -> Check {
-    let logs = match logs.get(topic) {
+pub(super) fn of_topic(topic: &str, ledger: &Ledger, found: &Topics, stored: &BTreeMap<String, String>) -> Check {
+    let logs = match found.logs.get(topic) {
         Some(Logs::Ranges(logs)) => logs,
         Some(Logs::NotAsked(why)) => return Check::not_checked("offsets", topic, why.clone()),
         None => return Check::not_checked("offsets", topic, "nobody was asked"),
     };
     let (mut bad, mut lag) = (Offenders::default(), 0);
+    let of_topic = ledger.chains.keys().filter(|partition| *partition.topic == *topic);
+    let newest = of_topic.map(|partition| partition.incarnation).max().unwrap_or(0);
+    if let Some(recreated) = found.recreated(topic, newest, stored) {
+        bad.add(|| {
+            format!(
+                "{topic}#{newest}: the tables stand in the topic with id {}, the broker has one with id {}: it was made anew",
+                recreated.stored, recreated.found
+            )
+        });
+    }
     for (id, Log { start, end }) in logs {
         let is_its = |(partition, _): &(&SourcePartition, &super::chain::Chain)| {
             *partition.topic == *topic && partition.partition == *id && is_newest(ledger, partition)
@@ -160,20 +170,22 @@ mod tests {
     fn a_topic_holds_what_comes_next() {
         let logs = |start, end| {
             let logs = [(0, Log { start, end }), (1, Log { start: 0, end: 25 })].into_iter().collect();
-            [("orders".to_owned(), Logs::Ranges(logs))].into_iter().collect()
+            let ids = [("orders".to_owned(), "new".to_owned())].into();
+            Topics { logs: [("orders".to_owned(), Logs::Ranges(logs))].into(), ids }
         };
-        let check = of_topic("orders", &ledger(), &logs(0, 12));
+        let stored =
+            |id: &str| [("orders#0".to_owned(), "first".to_owned()), ("orders#1".to_owned(), id.to_owned())].into();
+        let of_topic = |start, end, id| of_topic("orders", &ledger(), &logs(start, end), &stored(id));
+        let check = of_topic(0, 12, "new");
         assert_eq!(
             (check.outcome, check.detail.as_str()),
             (Outcome::Ok, "2 partitions within the log, 7 records not read yet")
         );
+        assert_eq!(of_topic(11, 12, "new").offenders, ["orders#1/0: the tables are at 10, the log starts at 11"]);
+        assert_eq!(of_topic(0, 9, "new").offenders, ["orders#1/0: the tables are at 10, the log ends at 9"]);
         assert_eq!(
-            of_topic("orders", &ledger(), &logs(11, 12)).offenders,
-            ["orders#1/0: the tables are at 10, the log starts at 11"]
-        );
-        assert_eq!(
-            of_topic("orders", &ledger(), &logs(0, 9)).offenders,
-            ["orders#1/0: the tables are at 10, the log ends at 9"]
+            of_topic(0, 12, "old").offenders,
+            ["orders#1: the tables stand in the topic with id old, the broker has one with id new: it was made anew"]
         );
     }
 }

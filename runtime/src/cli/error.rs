@@ -59,6 +59,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// What was asked for cannot be printed.
+    #[error("the output cannot be written")]
+    Output {
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The threads that wait cannot be started.
     #[error("the runtime cannot be started")]
     Runtime {
@@ -74,13 +80,15 @@ impl Error {
         let usage = match self {
             Self::Build(error) => error.is_usage(),
             Self::Pipeline(error) => error.is_configuration(),
+            // A file that is not a module is as wrong an argument as one that a configuration names; so is a filter that is none.
+            Self::Inspect(_) | Self::Telemetry(telemetry::Error::Filter(_)) => true,
             Self::Config(_) | Self::NoConfig | Self::Move { .. } => true,
-            Self::Inspect(_)
-            | Self::Telemetry(_)
+            Self::Telemetry(telemetry::Error::Twice(_))
             | Self::Broker(_)
             | Self::Modules { .. }
             | Self::Audit(_)
             | Self::Refuted { .. }
+            | Self::Output { .. }
             | Self::Runtime { .. } => false,
             Self::New(error) => error.is_usage(),
             Self::Server(error) => error.is_usage(),

@@ -6,6 +6,7 @@ mod error;
 pub mod inspect;
 pub mod new;
 pub mod offsets;
+mod output;
 pub mod release;
 pub mod run;
 mod table;
@@ -267,7 +268,7 @@ pub fn main() -> ExitCode {
     match dispatch(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("{}", chain(&error));
+            output::say(chain(&error));
             ExitCode::from(error.exit_code())
         }
     }
@@ -287,19 +288,17 @@ fn dispatch(command: &Command) -> Result<(), Error> {
         Command::Modules(args) => release::list(args),
         Command::New(args) => {
             let created = new::create(Path::new("."), &args.name, args.sdk.as_deref())?;
-            print!("{created}");
-            Ok(())
+            output::print(created)
         }
         Command::Build(args) => {
             let built = build::build(&args.dir, args.out.as_deref())?;
-            println!("{} is {} {}", built.path.display(), built.manifest.name, built.manifest.version);
-            println!("{} bytes, sha256 {}", built.bytes, built.digest);
-            Ok(())
+            let (path, module) = (built.path.display(), &built.manifest);
+            let size = format_args!("{} bytes, sha256 {}", built.bytes, built.digest);
+            output::print(format_args!("{path} is {} {}\n{size}\n", module.name, module.version))
         }
         Command::Inspect(args) => {
             let module = crate::transform::ModuleFile::read(&args.file)?;
-            print!("{}", if args.json { inspect::json(&module) } else { inspect::text(&module) });
-            Ok(())
+            output::print(if args.json { inspect::json(&module) } else { inspect::text(&module) })
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `lakeward run` and `lakeward check`: a configuration becomes a pipeline, with its HTTP side, until it ends or is told to.
 
-use super::{CheckArgs, Error, RunArgs, build};
+use super::{CheckArgs, Error, RunArgs, build, output};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::pipeline::{self, Options, Pipeline, Summary};
+use crate::sink::Warehouse;
 use crate::{serve, telemetry};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,21 +28,22 @@ pub fn run(args: &RunArgs) -> Result<(), Error> {
         let running = Arc::clone(&pipeline);
         with_http(&pipeline, listen, async move { running.run(options, stop).await }).await
     })?;
-    report(&summary, args.json);
-    Ok(())
+    report(&summary, args.json)
 }
 
-/// Checks a configuration and everything that it names; contacts nothing.
+/// Checks a configuration and everything that it names; contacts nothing and leaves nothing behind.
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub fn check(args: &CheckArgs) -> Result<(), Error> {
-    let pipeline = Pipeline::load(Config::load(&args.config)?, Clock::system(), &build_crate)?;
-    for line in pipeline.describe() {
-        println!("{line}");
-    }
-    println!("the configuration is good");
-    Ok(())
+    let config = Config::load(&args.config)?;
+    let location = config.lake.location.clone();
+    let options = config.lake.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let pipeline = Pipeline::load(config, Clock::system(), &build_crate)?;
+    Warehouse::check(&location, &options).map_err(pipeline::Error::from)?;
+    let lines: String = pipeline.describe().iter().map(|line| format!("{line}\n")).collect();
+    let contacted = if location.contains("://") && !location.starts_with("file://") { ", not contacted" } else { "" };
+    output::print(format_args!("{lines}lake {location}{contacted}\nthe configuration is good\n"))
 }
 
 /// Starts the log as the configuration says.
@@ -110,13 +112,12 @@ pub(super) async fn with_http(
     Ok(summary?)
 }
 
-fn report(summary: &Summary, json: bool) {
+fn report(summary: &Summary, json: bool) -> Result<(), Error> {
     if json {
-        println!("{}", serde_json::to_string(summary).unwrap_or_default());
-        return;
+        return output::print(serde_json::to_string(summary).unwrap_or_default() + "\n");
     }
-    eprintln!(
-        "{} records, {} rows, {} skips, {} dead letters, {} late rows in {} micro-batches and {:.1} s",
+    output::say(format_args!(
+        "{} records, {} rows, {} skips, {} dead letters, {} late rows in {} micro-batches and {:.1} s\n",
         summary.records,
         summary.rows.values().sum::<u64>(),
         summary.skips,
@@ -124,5 +125,6 @@ fn report(summary: &Summary, json: bool) {
         summary.late,
         summary.micro_batches,
         summary.seconds
-    );
+    ));
+    Ok(())
 }

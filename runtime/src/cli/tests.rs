@@ -44,5 +44,6 @@ fn wrong_usage_and_failure_have_different_exit_codes() {
     let no_crate = build::Error::NoCrate { dir: "nowhere".into() };
     assert_eq!(Error::from(no_crate).exit_code(), 64);
     let unreadable = crate::transform::ModuleFile::read(Path::new("no/such.wasm")).unwrap_err();
-    assert_eq!(Error::from(unreadable).exit_code(), 1);
+    assert_eq!(Error::from(unreadable).exit_code(), 64);
+    assert_eq!(Error::Refuted { failed: 1 }.exit_code(), 1);
 }

@@ -1,6 +1,6 @@
 //! `lakeward verify`: an audit of what a pipeline has written, while it runs or after.
 
-use super::{Error, VerifyArgs, run};
+use super::{Error, VerifyArgs, output, run};
 use crate::audit::{Audit, Outcome, Subjects};
 use crate::config::Config;
 use crate::pipeline;
@@ -15,12 +15,9 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Error> {
     let subjects = Subjects::of(&pipeline::read_modules(&config, &run::build_crate)?);
     let lake = open_lake(&config)?;
     let audit = Audit { config: &config, lake: &lake, subjects: &subjects, server: args.server.as_deref() };
-    let report = run::runtime()?.block_on(audit.run(&mut |line| eprintln!("{line}")))?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report).unwrap_or_default());
-    } else {
-        print!("{report}");
-    }
+    let report = run::runtime()?.block_on(audit.run(&mut |line| output::say(format_args!("{line}\n"))))?;
+    let json = || serde_json::to_string(&report).unwrap_or_default() + "\n";
+    output::print(if args.json { json() } else { report.to_string() })?;
     match report.count(Outcome::Failed) {
         0 => Ok(()),
         failed => Err(Error::Refuted { failed }),

@@ -13,6 +13,7 @@
 
 use super::Error;
 use super::plan::{COMMITS, Plan, TableKind};
+use super::topics::Topics;
 use crate::checkpoint::SourcePartition;
 use crate::fault;
 use crate::sink::{self, Commit, DataFile, OffsetMove, Table};
@@ -29,6 +30,8 @@ const UPLOADS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) tables: Vec<Table>,
+    /// Whose offsets the tables hold.
+    pub(super) topics: Topics,
 }
 
 /// A micro-batch as the tables take it.
@@ -63,12 +66,14 @@ impl Tables {
 
     /// Commits the tables of one kind, side by side.
     pub(super) async fn commit(&mut self, plan: &Plan, group: &Group, kind: TableKind) -> Result<(), Error> {
+        let topics = &self.topics;
         let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind;
         let commits = self.tables.iter_mut().enumerate().filter(of_kind).map(|(index, table)| {
             let offsets = moves(table, group, plan.tables[index].topic);
             let commit = Commit {
                 add: group.files[index].clone(),
                 remove: group.remove[index].clone(),
+                topic_ids: topics.of(&offsets),
                 offsets,
                 micro_batch: group.micro_batch,
                 at_ms: group.at_ms,

@@ -138,10 +138,13 @@ impl Committer {
                 return Err(self.worker_error());
             }
         }
+        // After the workers were told, so that all records of the micro-batch were read before.
+        let asked = self.tables.topics.ask();
         let mut share = Share::new(&self.plan);
         for _ in 0..self.workers.len() {
             share.add(self.parts.recv().await.ok_or(Error::Thread { thread: "worker" })??);
         }
+        self.tables.topics.compare(asked).await?;
         let stood_still = share.stood_still;
         let offsets =
             if share.has_moved(&self.committed) { self.commit(&close, share, started).await? } else { Vec::new() };

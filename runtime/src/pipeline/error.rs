@@ -129,6 +129,29 @@ pub enum Error {
         /// What that means.
         explanation: &'static str,
     },
+    /// The topic is not the one whose offsets the tables hold.
+    #[error(
+        "topic {topic} was deleted and made anew: the tables stand in the one with id {stored}, the broker has one with id {found}; \
+         `lakeward offsets move --all --topic {topic} --to earliest --new-incarnation` reads it from its start, --to latest from its end"
+    )]
+    Recreated {
+        /// The topic.
+        topic: String,
+        /// The id that the tables know.
+        stored: String,
+        /// The id that the broker says.
+        found: String,
+    },
+    /// The topic became another while it was read. Nothing of the open micro-batch was committed.
+    #[error("topic {topic} was deleted and made anew while it was read: its id was {before} and is {now}")]
+    TopicChanged {
+        /// The topic.
+        topic: String,
+        /// The id with which the session began.
+        before: String,
+        /// The id by now.
+        now: String,
+    },
     /// A rule with `on_violation = "stop"` was broken.
     #[error("product {product} stopped at {topic}/{partition} offset {offset}: {reason}")]
     Stopped {
@@ -173,7 +196,10 @@ pub enum Error {
         grace: std::time::Duration,
     },
     /// The address cannot be listened on.
-    #[error("{address} cannot be listened on")]
+    #[error(
+        "{address} cannot be listened on; stop what listens there, or give `listen` under [serve] (of the demo --listen) another address or \
+         port, or \"off\""
+    )]
     Listen {
         /// The address.
         address: String,
@@ -203,17 +229,21 @@ impl Error {
             // What was not committed in time is read again by whoever has the partitions now.
             Self::Grace { .. } => Remedy::Restart,
             // The start finds the partition out of its log, and goes on without it.
-            Self::Source(source::Error::OutOfRange { .. }) => Remedy::Restart,
+            Self::Source(source::Error::OutOfRange { .. }) | Self::TopicChanged { .. } => Remedy::Restart,
             Self::Sink(sink::Error::Moved { .. } | sink::Error::Replaced { .. }) => Remedy::Restart,
             Self::Sink(error) if error.is_transient() => Remedy::Retry,
             _ => Remedy::Stop,
         }
     }
 
-    /// Whether a topic or its files do not exist, while everything answers.
+    /// Whether a topic, its files or the lake do not exist or are not for us, while everything answers.
     #[must_use]
-    pub fn is_missing_input(&self) -> bool {
-        matches!(self, Self::Source(source::Error::NoTopic { .. } | source::Error::NoFiles { .. }))
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Source(error) => matches!(error, source::Error::NoTopic { .. } | source::Error::NoFiles { .. }),
+            Self::Sink(error) => error.is_refused(),
+            _ => false,
+        }
     }
 
     /// Whether the configuration or a module is at fault, rather than the world.
@@ -233,15 +263,20 @@ impl Error {
             | Self::NoBrokers { .. }
             | Self::Transform(transform::Error::Load { .. })
             | Self::Source(source::Error::Configuration(_) | source::Error::Pattern { .. })
-            | Self::Sink(sink::Error::Location { .. } | sink::Error::Folder { .. } | sink::Error::Schema { .. }) => {
-                true
-            }
+            | Self::Sink(
+                sink::Error::Location { .. }
+                | sink::Error::Options { .. }
+                | sink::Error::Folder { .. }
+                | sink::Error::Schema { .. },
+            ) => true,
             Self::Transform(_)
             | Self::NoRelease
             | Self::Stored { .. }
             | Self::Source(_)
             | Self::Sink(_)
             | Self::OutOfLog { .. }
+            | Self::Recreated { .. }
+            | Self::TopicChanged { .. }
             | Self::Stopped { .. }
             | Self::State { .. }
             | Self::Thread { .. }

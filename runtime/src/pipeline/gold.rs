@@ -102,10 +102,12 @@ impl Publisher {
             from: table.offsets().get(partition),
             next: state.get(partition).unwrap_or(next),
         };
+        let offsets: Vec<_> = own.chain(of_others.filter_map(|of| Some((of, state.get(of)?)))).map(step).collect();
         Ok(Commit {
             add: writer.finish()?,
             remove,
-            offsets: own.chain(of_others.filter_map(|of| Some((of, state.get(of)?)))).map(step).collect(),
+            topic_ids: tables.topics.of(&offsets),
+            offsets,
             micro_batch: target.micro_batch,
             at_ms: target.at_ms,
             // What is closed by now is in the table for good: see `Committer::forget`.

@@ -20,6 +20,7 @@ mod run;
 mod session;
 mod start;
 mod threads;
+mod topics;
 mod worker;
 
 pub use error::{Error, Remedy};

@@ -8,7 +8,7 @@ use super::session::Slot;
 use crate::checkpoint::SourcePartition;
 use crate::record::Stage;
 use crate::serve::status::{self, Commits, Partition, State, Status, Topic};
-use crate::serve::{Site, Time};
+use crate::serve::{Readiness, Site, Time};
 use crate::sink::Table;
 use crate::sink::system::CommitRow;
 use lakeward_manifest::Layer;
@@ -129,9 +129,10 @@ impl Report {
         });
         let (modules, products): (Vec<_>, Vec<_>) = (modules.collect(), self.products(look));
         let (commits, rate) = (self.commits.clone(), self.rate());
+        let (state, _) = standing(look.slots, look.stopped);
         self.site.update_status(|status: &mut Status| {
             if !matches!(status.state, State::Draining) {
-                status.state = State::Running;
+                status.state.clone_from(&state);
             }
             status.topics.clone_from(&topics);
             status.modules.clone_from(&modules);
@@ -204,6 +205,18 @@ impl Report {
         let gold =
             look.plan.golds.iter().map(|gold| product(gold.plan.path(), Layer::Gold, &look.tables[gold.gold_table], 0));
         silver.chain(gold).collect()
+    }
+}
+
+/// What a pipeline with these partitions is doing, and whether requests should be sent to it: with nothing but stopped partitions it waits
+/// for somebody who says where to go on.
+pub(super) fn standing(slots: &[Slot], stopped: &[(SourcePartition, String)]) -> (State, Readiness) {
+    match stopped.first() {
+        Some((_, why)) if slots.is_empty() => {
+            let why = format!("every partition is stopped: {why}");
+            (State::Waiting(why.clone()), Readiness::NotReady(why))
+        }
+        _ => (State::Running, Readiness::Ready),
     }
 }
 

@@ -6,7 +6,7 @@ use super::desk::Desk;
 use super::drive::Drive;
 use super::plan::Plan;
 use super::releases::Release;
-use super::report::Look;
+use super::report::{Look, standing};
 use super::session::{self, Found, Gone};
 use super::threads::Threads;
 use super::{Error, Pipeline, Remedy, catalog};
@@ -135,7 +135,7 @@ impl Pipeline {
                     self.failed(&text);
                     match error.remedy() {
                         // A batch job over something that is not there has nothing to wait for.
-                        _ if options.until_current && error.is_missing_input() => {
+                        _ if options.until_current && error.is_missing() => {
                             self.state(State::Stopped(text));
                             return Err(error);
                         }
@@ -213,15 +213,15 @@ impl Pipeline {
         let mut session = session::open(&self.config, plan, &lake, tables, found, lease.as_ref(), gone).await?;
         self.site.publish(catalog(plan, &lake), session.views.iter().map(Arc::clone));
         let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
-        let mut stuck = Vec::new();
-        std::mem::swap(&mut stuck, &mut session.stuck);
+        let stuck = std::mem::take(&mut session.stuck);
         for stuck in &stuck {
             tracing::error!(error = %stuck.error, "a partition is not read; the others go on");
             self.failed(&stuck.error.to_string());
         }
         let (mut committer, threads) = self.start(plan, lake, session, &stuck)?;
-        self.site.set_readiness(Readiness::Ready);
-        self.state(State::Running);
+        let (state, readiness) = standing(&committer.slots, &committer.stopped);
+        self.site.set_readiness(readiness);
+        self.state(state);
         let drive = Drive {
             options,
             stop: stop.clone(),

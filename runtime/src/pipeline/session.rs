@@ -6,6 +6,7 @@ use super::committer::forgettable_us;
 use super::lane::Lane;
 use super::others::{Others, by_partition};
 use super::plan::{Gold, Plan, TableKind};
+use super::topics::Topics;
 use crate::aggregate::{PartitionState, View};
 use crate::checkpoint::SourcePartition;
 use crate::config::{Config, Start};
@@ -14,6 +15,10 @@ use crate::source::{Assigned, Files, Kafka, Lease, LogRange, Reader, Settings};
 use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the broker may take to say which topics it has.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A source with the partitions that it reads.
 pub(super) struct Source {
@@ -87,7 +92,11 @@ pub(super) async fn open(
     for table in &mut tables {
         table.find_offsets(lake, &partitions).await?;
     }
-    let (stuck, floors) = found.take_stuck(|slot| floors(config, plan, &tables, slot, gone));
+    let topics = std::mem::take(&mut found.topics);
+    let (stuck, floors) = found.take_stuck(|slot| {
+        topics.check(&tables, slot)?;
+        floors(config, plan, &tables, slot, gone)
+    });
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
         lanes.push(Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, Vec::new()));
@@ -105,7 +114,7 @@ pub(super) async fn open(
     let sources = found.assign(&lanes)?;
     let micro_batch = tables.iter().map(Table::micro_batch).max().unwrap_or(0);
     Ok(Session {
-        tables: Tables { tables },
+        tables: Tables { tables, topics },
         slots: found.slots,
         stuck,
         lanes,
@@ -121,13 +130,15 @@ pub(super) async fn open(
 /// The topics' partitions, and the clients that will read them.
 pub(super) struct Found {
     pub(super) slots: Vec<Slot>,
+    topics: Topics,
     kafka: Option<Kafka>,
     files: Vec<(usize, Files)>,
 }
 
 /// Asks the brokers, and looks for the files.
 pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
-    let mut found = Found { slots: Vec::new(), kafka: None, files: Vec::new() };
+    let mut found = Found { slots: Vec::new(), topics: Topics::default(), kafka: None, files: Vec::new() };
+    let mut of_kafka = Vec::new();
     for (index, topic) in plan.topics.iter().enumerate() {
         let settings = config.topics.get(&*topic.name);
         let incarnation = settings.map_or(0, |topic| topic.incarnation);
@@ -150,6 +161,11 @@ pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
             let log = kafka.log_range(&topic.name, partition)?;
             found.slots.push(slot(partition, log));
         }
+        of_kafka.push(&*topic.name);
+    }
+    if let Some(kafka) = &found.kafka {
+        let broker = kafka.topic_ids();
+        found.topics = Topics::new(broker.ask(&of_kafka, ANSWER)?, Some(broker));
     }
     Ok(found)
 }
@@ -254,6 +270,8 @@ impl Found {
 /// | below the log's start  | records are gone | error |
 /// | above the log's end    | recreated   | error |
 /// | gone while it was read, there again | recreated | error |
+///
+/// A topic that was recreated is found out before this by its id, where the broker gives one: see `topics.rs`.
 fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot, gone: &[Gone]) -> Result<Vec<i64>, Error> {
     let was_gone = |offset: i64| {
         let is_it = |gone: &Gone| *gone == (slot.partition.topic.to_string(), slot.partition.partition, offset);

@@ -12,8 +12,18 @@ pub enum Error {
         /// The location as configured.
         location: String,
     },
-    /// A local folder cannot be made.
-    #[error("the lake folder {folder} cannot be created")]
+    /// The store's options do not fit it.
+    #[error(
+        "the lake location {location:?} cannot be opened with the options under [lake.options] and in the environment"
+    )]
+    Options {
+        /// The location as configured.
+        location: String,
+        /// The cause.
+        source: object_store::Error,
+    },
+    /// A local folder cannot be made or written.
+    #[error("the lake folder {folder} cannot be created or written")]
     Folder {
         /// The folder.
         folder: String,
@@ -114,12 +124,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the store answered, and says that the place does not exist or is not for us: no such bucket, no right to it.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        use object_store::Error as Store;
+        matches!(
+            self,
+            Self::Store(Store::NotFound { .. } | Store::PermissionDenied { .. } | Store::Unauthenticated { .. })
+        )
+    }
+
     /// Whether the same call may succeed later without anybody's help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(_) | Self::Log { .. } => true,
             Self::Location { .. }
+            | Self::Options { .. }
             | Self::Folder { .. }
             | Self::Commit { .. }
             | Self::SchemaChanged { .. }

@@ -8,6 +8,7 @@ use super::table::{FileEntry, Table};
 use super::writer::DataFile;
 use crate::checkpoint::SourcePartition;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// How a commit names its writer.
 pub(super) const ENGINE: &str = concat!("lakeward/", env!("CARGO_PKG_VERSION"));
@@ -43,6 +44,9 @@ pub struct Commit {
     pub at_ms: i64,
     /// The event time before which everything is closed, in milliseconds, where the table has such a thing.
     pub horizon_ms: Option<i64>,
+    /// The broker's ids of the topics whose offsets the commit names, by [`SourcePartition::of_topic`], as far as they are known: a topic
+    /// that is made anew under its name has another.
+    pub topic_ids: BTreeMap<String, String>,
 }
 
 /// What one entry of the log says to us.
@@ -52,6 +56,7 @@ pub(super) struct Entry {
     commit_id: Option<String>,
     pub(super) micro_batch: Option<i64>,
     pub(super) horizon_ms: Option<i64>,
+    pub(super) topic_ids: BTreeMap<String, String>,
     changes_schema: bool,
     add: Vec<(String, FileEntry)>,
     remove: Vec<String>,
@@ -79,6 +84,9 @@ impl Entry {
                     entry.commit_id = ours["commit"].as_str().map(str::to_owned);
                     entry.micro_batch = ours["microBatch"].as_i64();
                     entry.horizon_ms = ours["horizonMs"].as_i64();
+                    let ids = ours["topicIds"].as_object().into_iter().flatten();
+                    let id = |(topic, id): (&String, &Value)| Some((topic.clone(), id.as_str()?.to_owned()));
+                    entry.topic_ids = ids.filter_map(id).collect();
                 }
             } else if action.get("metaData").is_some() || action.get("protocol").is_some() {
                 entry.changes_schema = true;
@@ -158,6 +166,7 @@ impl Table {
     fn advance(&mut self, version: u64, entry: &Entry) {
         self.version = version;
         self.note(entry);
+        self.topic_ids.extend(entry.topic_ids.clone());
         for (partition, next) in &entry.offsets {
             self.offsets.set(partition.clone(), *next);
         }
@@ -200,6 +209,7 @@ impl Table {
                 "pipeline": self.pipeline,
                 "microBatch": commit.micro_batch,
                 "horizonMs": commit.horizon_ms,
+                "topicIds": commit.topic_ids,
             },
         }});
         let mut lines = vec![info];

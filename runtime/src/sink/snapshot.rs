@@ -31,6 +31,7 @@ pub struct Snapshot {
     delta: DeltaTable,
     version: u64,
     recent: Checkpoint,
+    topic_ids: BTreeMap<String, String>,
     parts: Vec<Part>,
 }
 
@@ -90,9 +91,16 @@ impl Snapshot {
             });
         }
         parts.sort_by(|left, right| left.path.cmp(&right.path));
-        let recent = Checkpoint::default();
-        let mut snapshot =
-            Self { path: path.to_owned(), pipeline: pipeline.to_owned(), store, delta, version, recent, parts };
+        let mut snapshot = Self {
+            path: path.to_owned(),
+            pipeline: pipeline.to_owned(),
+            store,
+            delta,
+            version,
+            recent: Checkpoint::default(),
+            topic_ids: BTreeMap::new(),
+            parts,
+        };
         snapshot.read_recent().await?;
         Ok(Some(snapshot))
     }
@@ -119,6 +127,12 @@ impl Snapshot {
     #[must_use]
     pub fn recent_offsets(&self) -> &Checkpoint {
         &self.recent
+    }
+
+    /// The broker's ids of the topics that the offsets count in, by [`SourcePartition::of_topic`], as far as the newest commits name them.
+    #[must_use]
+    pub fn topic_ids(&self) -> &BTreeMap<String, String> {
+        &self.topic_ids
     }
 
     /// The offsets of these partitions and of all recent ones.
@@ -187,7 +201,7 @@ impl Snapshot {
         Ok(files.into_iter().flatten().collect())
     }
 
-    /// Of each partition the offset in the newest commit that names it.
+    /// Of each partition the offset, and of each topic the id, in the newest commit that names it.
     async fn read_recent(&mut self) -> Result<(), Error> {
         let oldest = self.version.saturating_sub(RECENT_COMMITS);
         for version in (oldest..=self.version).rev() {
@@ -201,6 +215,9 @@ impl Snapshot {
                 version,
                 source,
             })?;
+            for (topic, id) in entry.topic_ids {
+                self.topic_ids.entry(topic).or_insert(id);
+            }
             for (partition, next) in entry.offsets {
                 if self.recent.get(&partition).is_none() {
                     self.recent.set(partition, next);

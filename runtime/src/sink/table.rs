@@ -50,6 +50,7 @@ pub struct Table {
     pub(super) version: u64,
     pub(super) offsets: Checkpoint,
     pub(super) files: BTreeMap<String, FileEntry>,
+    pub(super) topic_ids: BTreeMap<String, String>,
     micro_batch: i64,
     horizon_ms: i64,
     checkpointed: u64,
@@ -117,6 +118,7 @@ impl Table {
             version: 0,
             offsets: Checkpoint::default(),
             files: BTreeMap::new(),
+            topic_ids: BTreeMap::new(),
             micro_batch: 0,
             horizon_ms: i64::MIN,
             checkpointed: 0,
@@ -153,6 +155,12 @@ impl Table {
     #[must_use]
     pub fn offsets(&self) -> &Checkpoint {
         &self.offsets
+    }
+
+    /// The broker's id of the topic that a partition's offsets count in; `None` where the recent commits do not say.
+    #[must_use]
+    pub fn topic_id(&self, partition: &SourcePartition) -> Option<&str> {
+        self.topic_ids.get(&partition.of_topic()).map(String::as_str)
     }
 
     /// The largest micro-batch that the recent commits name; 0 without one.
@@ -303,6 +311,9 @@ impl Table {
         let entries: Vec<Option<Entry>> = read.buffered(READS).try_collect().await?;
         for entry in entries.into_iter().map_while(|entry| entry) {
             self.note(&entry);
+            for (topic, id) in entry.topic_ids {
+                self.topic_ids.entry(topic).or_insert(id);
+            }
             for (partition, next) in entry.offsets {
                 if self.offsets.get(&partition).is_none() {
                     self.offsets.set(partition, next);

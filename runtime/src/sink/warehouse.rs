@@ -45,7 +45,21 @@ impl Warehouse {
         Ok(warehouse)
     }
 
-    /// The same without making anything: for those who only read.
+    /// Whether the location can be opened, as far as that can be told without leaving anything behind: that of a remote store only by its
+    /// form, since nobody is contacted.
+    ///
+    /// # Errors
+    /// When [`Self::open`] would fail, or the local folder could not be written.
+    pub fn check(location: &str, options: &BTreeMap<String, String>) -> Result<(), Error> {
+        let Some(folder) = Self::at(location, options)?.local else { return Ok(()) };
+        let failed = |source| Error::Folder { folder: folder.display().to_string(), source };
+        // What is missing of the path would be made below what there is of it.
+        let there = folder.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(&folder);
+        let probe = there.join(format!(".lakeward-check-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)).map_err(failed)
+    }
+
+    /// The same as [`Self::open`] without making anything: for those who only read.
     ///
     /// # Errors
     /// When the location is not one of those that [`Self::open`] takes.
@@ -62,7 +76,8 @@ impl Warehouse {
             .filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix)));
         let given = options.iter().map(|(key, value)| (key.clone(), value.clone()));
         let all: BTreeMap<String, String> = environment.chain(given).collect();
-        let (store, prefix) = object_store::parse_url_opts(&url, all).map_err(Error::Store)?;
+        let (store, prefix) = object_store::parse_url_opts(&url, all)
+            .map_err(|source| Error::Options { location: location.to_owned(), source })?;
         Ok(Self { root: Arc::from(store), url, prefix, local: None })
     }
 
@@ -204,6 +219,20 @@ mod tests {
         assert_eq!(parse("/tmp/lake").unwrap().as_str(), "file:///tmp/lake/");
         assert_eq!(parse("s3://bucket/lake").unwrap().scheme(), "s3");
         assert!(matches!(parse("ftp://host/lake"), Err(Error::Location { .. })));
+    }
+
+    #[test]
+    fn a_check_says_whether_a_folder_could_be_made_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path).display().to_string();
+        let check = |path: &str| Warehouse::check(&at(path), &BTreeMap::new());
+        check("not/there/yet").unwrap();
+        check("").unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        std::fs::write(folder.path().join("file"), "in the way").unwrap();
+        assert!(matches!(check("file/lake"), Err(Error::Folder { .. })));
+        assert!(matches!(check("file"), Err(Error::Folder { .. })));
+        Warehouse::check("s3://bucket/lake", &BTreeMap::new()).unwrap();
     }
 
     #[test]

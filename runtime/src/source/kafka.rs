@@ -2,6 +2,7 @@
 
 use super::membership::is_about_membership;
 use super::queue::Queue;
+use super::topic_id::TopicIds;
 use super::{Assigned, Chunker, Error, LogRange, Reader};
 use crate::record::Record;
 use rdkafka::config::RDKafkaLogLevel;
@@ -12,6 +13,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a question to the broker may take.
@@ -50,7 +52,7 @@ impl ConsumerContext for Quiet {}
 pub struct Kafka {
     // Dropped before the consumer: fields are dropped in order.
     reading: Option<Reading>,
-    consumer: BaseConsumer<Quiet>,
+    consumer: Arc<BaseConsumer<Quiet>>,
     brokers: String,
 }
 
@@ -83,7 +85,7 @@ impl Kafka {
         config.set("bootstrap.servers", &settings.brokers).set("group.id", &settings.group);
         let consumer: BaseConsumer<Quiet> =
             config.create_with_context(Quiet).map_err(|error| Error::Configuration(error.to_string()))?;
-        Ok(Self { reading: None, consumer, brokers: settings.brokers.clone() })
+        Ok(Self { reading: None, consumer: Arc::new(consumer), brokers: settings.brokers.clone() })
     }
 
     /// The partitions of a topic.
@@ -100,6 +102,12 @@ impl Kafka {
         }
         partitions.sort_unstable();
         Ok(partitions)
+    }
+
+    /// Asks for the ids of topics over this client's connections, which stay for as long as it is kept.
+    #[must_use]
+    pub fn topic_ids(&self) -> TopicIds {
+        TopicIds { consumer: Arc::clone(&self.consumer), brokers: self.brokers.clone() }
     }
 
     /// What of a partition can be read.
@@ -220,6 +228,9 @@ impl Reader for Kafka {
         if is_out_of_range(error) {
             return Err(Error::OutOfRange { topic, partition, offset });
         }
+        if is_gone(error) {
+            return Err(Error::NoTopic { topic, brokers: self.brokers.clone() });
+        }
         let code = rdkafka::types::RDKafkaErrorCode::from(error);
         if is_lasting(error) {
             return Err(Error::Partition { topic, partition, offset, reason: code.to_string() });
@@ -256,14 +267,19 @@ fn is_out_of_range(error: RDKafkaRespErr) -> bool {
     )
 }
 
+/// Whether the topic, or the partition of it, is no longer there.
+fn is_gone(error: RDKafkaRespErr) -> bool {
+    matches!(
+        error,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+    )
+}
+
 /// Whether reading on would only repeat the error: librdkafka retries everything else by itself.
 fn is_lasting(error: RDKafkaRespErr) -> bool {
     matches!(
         error,
-        RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED | RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL
     )
 }
 

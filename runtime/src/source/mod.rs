@@ -7,12 +7,14 @@ mod kafka;
 mod membership;
 mod peers;
 mod queue;
+mod topic_id;
 
 pub use chunker::Chunker;
 pub use error::Error;
 pub use files::Files;
 pub use kafka::{Kafka, Settings};
 pub use membership::{Lease, Membership, TopicPartition};
+pub use topic_id::TopicIds;
 
 use std::sync::Arc;
 

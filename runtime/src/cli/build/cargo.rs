@@ -64,7 +64,8 @@ fn ensure_target(dir: &Path) -> Result<(), Error> {
     if Path::new(String::from_utf8_lossy(&rustc.stdout).trim()).is_dir() {
         return Ok(());
     }
-    eprintln!("the Rust toolchain has no target {TARGET} yet: running `rustup target add {TARGET}`");
+    let why = format_args!("the Rust toolchain has no target {TARGET} yet: running `rustup target add {TARGET}`\n");
+    crate::cli::output::say(why);
     let rustup = Command::new("rustup").current_dir(dir).args(["target", "add", TARGET]).status();
     match rustup {
         Ok(status) if status.success() => Ok(()),

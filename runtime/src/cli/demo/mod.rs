@@ -13,7 +13,7 @@ pub use broker::{Broker, Error};
 pub use generator::{Counts, Event, Generator};
 pub use publisher::{Lag, MAX_LAG_PER_PARTITION, PublishError, Published, Publisher};
 
-use super::{DemoArgs, build, run};
+use super::{DemoArgs, build, output, run};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::pipeline::{Options, Pipeline, Summary};
@@ -41,7 +41,7 @@ pub fn demo(args: &DemoArgs) -> Result<(), super::Error> {
     let incarnation = u32::try_from(clock.now_ms() / 1000).unwrap_or(u32::MAX);
     let config = config(args, broker.bootstrap_servers(), incarnation, &modules)?;
     let pipeline = Arc::new(Pipeline::load(config, clock.clone(), &run::build_crate)?);
-    show::welcome(args);
+    show::welcome(args)?;
     let publisher = Publisher {
         bootstrap_servers: broker.bootstrap_servers().to_owned(),
         topic: TOPIC.to_owned(),
@@ -50,8 +50,7 @@ pub fn demo(args: &DemoArgs) -> Result<(), super::Error> {
         clock,
     };
     let (summary, published) = run::runtime()?.block_on(play(args, &pipeline, publisher, incarnation))?;
-    show::farewell(&summary, published.as_ref(), args);
-    Ok(())
+    show::farewell(&summary, published.as_ref(), args)
 }
 
 /// Publishes and runs until the time is over or somebody stops it; then what was published is still read and committed.
@@ -90,7 +89,7 @@ async fn play(
             let published = match publishing.await {
                 Ok(Ok(published)) => Some(published),
                 Ok(Err(error)) => {
-                    eprint!("{}", super::chain(&error));
+                    output::say(super::chain(&error));
                     None
                 }
                 Err(_) => None,
@@ -135,7 +134,8 @@ fn build_modules() -> Result<Vec<(String, PathBuf)>, super::Error> {
     crates.sort();
     let mut modules = Vec::new();
     for path in crates {
-        eprintln!("building module {}", path.file_name().unwrap_or_default().to_string_lossy());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        output::say(format_args!("building module {name}\n"));
         let built = build::build(&path, None)?;
         // The shop sells; nobody delivers in the demo.
         if built.manifest.inputs.iter().all(|input| input.topic == TOPIC) {

@@ -1,7 +1,7 @@
 //! The tables of a pipeline with their offsets, and the topics with their logs.
 
 use super::super::Error;
-use crate::audit::{Logs, Subjects, ask};
+use crate::audit::{Subjects, Topics, ask};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::config::Config;
 use crate::pipeline;
@@ -28,12 +28,16 @@ pub(super) fn tables(subjects: &Subjects) -> Vec<TableName> {
     tables
 }
 
-/// Where the tables stand: by table, the offsets of every partition that some table names.
-pub(super) async fn standing(
-    config: &Config,
-    lake: &Warehouse,
-    tables: &[TableName],
-) -> Result<BTreeMap<String, Checkpoint>, Error> {
+/// Where the tables stand.
+pub(super) struct Standing {
+    /// By table, the offsets of every partition that some table names.
+    pub(super) offsets: BTreeMap<String, Checkpoint>,
+    /// By topic and incarnation, `orders#0`: the broker's id of the topic that the offsets count in, as far as the tables say.
+    pub(super) topic_ids: BTreeMap<String, String>,
+}
+
+/// Reads where the tables stand.
+pub(super) async fn standing(config: &Config, lake: &Warehouse, tables: &[TableName]) -> Result<Standing, Error> {
     let mut opened = Vec::new();
     for table in tables {
         let snapshot = Snapshot::open(lake, &config.pipeline, &table.path, None).await;
@@ -46,7 +50,8 @@ pub(super) async fn standing(
         let offsets = table.offsets(&known).await.map_err(pipeline::Error::from)?;
         standing.insert(table.path().to_owned(), offsets);
     }
-    Ok(standing)
+    let topic_ids = opened.iter().flat_map(|table| table.topic_ids().clone()).collect();
+    Ok(Standing { offsets: standing, topic_ids })
 }
 
 /// The newest incarnation of each topic that the configuration or a table names.
@@ -63,8 +68,8 @@ pub(super) fn incarnations(
     subjects.topics().into_iter().map(|topic| (Arc::clone(&topic), newest(&topic))).collect()
 }
 
-/// What the topics hold; it waits for the broker.
-pub(super) async fn logs(config: &Config, subjects: &Subjects) -> BTreeMap<String, Logs> {
+/// What the topics are and hold; it waits for the broker.
+pub(super) async fn topics(config: &Config, subjects: &Subjects) -> Topics {
     let (config, topics) = (config.clone(), subjects.topics());
     let asked = tokio::task::spawn_blocking(move || ask(&config, topics.iter().map(|topic| &**topic)));
     asked.await.unwrap_or_default()

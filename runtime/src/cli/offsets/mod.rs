@@ -5,7 +5,7 @@ mod moving;
 mod plan;
 mod show;
 
-use super::{Error, MoveArgs, OffsetsArgs, OffsetsCommand, run, verify};
+use super::{Error, MoveArgs, OffsetsArgs, OffsetsCommand, output, run, verify};
 use crate::audit::Subjects;
 use crate::config::Config;
 use crate::pipeline;
@@ -28,8 +28,9 @@ fn show(path: &std::path::Path, json: bool) -> Result<(), Error> {
     let config = Config::load(path)?;
     let subjects = Subjects::of(&pipeline::read_modules(&config, &run::build_crate)?);
     let lake = verify::open_lake(&config)?;
-    let rows = run::runtime()?.block_on(show::read(&config, &lake, &subjects))?;
-    print!("{}", if json { show::json(&rows) } else { show::text(&rows) });
+    let show::Shown { rows, notes } = run::runtime()?.block_on(show::read(&config, &lake, &subjects))?;
+    output::print(if json { show::json(&rows) } else { show::text(&rows) })?;
+    notes.iter().for_each(|note| output::say(format_args!("{note}\n")));
     Ok(())
 }
 
@@ -39,6 +40,5 @@ fn move_offsets(args: &MoveArgs) -> Result<(), Error> {
     let lake = verify::open_lake(&config)?;
     let wanted = plan::Wanted::of(args, &subjects)?;
     let moved = run::runtime()?.block_on(moving::run(&config, &lake, &subjects, &wanted))?;
-    print!("{moved}");
-    Ok(())
+    output::print(moved)
 }

@@ -12,6 +12,7 @@ use crate::sink::system::{self, CommitKind, CommitRow};
 use crate::sink::{Commit, DataFile, FileWriter, Layout, OffsetMove, Table, Warehouse};
 use crate::source::Files;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Moves what is wanted. Returns what was done, for a person.
 pub(super) async fn run(
@@ -22,7 +23,8 @@ pub(super) async fn run(
 ) -> Result<String, Error> {
     let all = lake::tables(subjects);
     let standing = lake::standing(config, warehouse, &all).await?;
-    let mut incarnations = lake::incarnations(config, subjects, &standing);
+    let mut incarnations = lake::incarnations(config, subjects, &standing.offsets);
+    let before = incarnations.clone();
     if wanted.new_incarnation {
         for topic in wanted.topics(subjects) {
             *incarnations.entry(topic).or_default() += 1;
@@ -36,17 +38,22 @@ pub(super) async fn run(
             targets.insert(SourcePartition { topic: topic.clone(), incarnation, partition }, target);
         }
     }
-    if wanted.new_incarnation && !wanted.yes {
-        refuse_known(&standing, &targets)?;
+    let found = lake::topics(config, subjects).await;
+    let recreated =
+        |topic: &str| found.is_recreated(topic, before.get(topic).copied().unwrap_or(0), &standing.topic_ids);
+    if !wanted.new_incarnation {
+        refuse_recreated(wanted.topics(subjects).iter().find(|topic| recreated(topic) == Some(true)))?;
+    } else if !wanted.yes {
+        refuse_known(&standing.offsets, &targets, &recreated)?;
     }
     let tables = wanted.tables(subjects);
-    if let Some(missing) = tables.iter().find(|table| !standing.contains_key(&table.path)) {
+    if let Some(missing) = tables.iter().find(|table| !standing.offsets.contains_key(&table.path)) {
         return refused(format!(
             "there is no table {} yet: `start` in the configuration says where a new one begins",
             missing.path
         ));
     }
-    let plan = Plan::new(&tables, &standing, &targets)?;
+    let plan = Plan::new(&tables, &standing.offsets, &targets)?;
     refuse_doubles(config, warehouse, subjects, &plan).await?;
     if plan.unread() > 0 && !wanted.yes {
         let words = if wanted.product.is_some() { "by this product" } else { "by anything" };
@@ -55,18 +62,26 @@ pub(super) async fn run(
     if plan.steps.is_empty() {
         return Ok("everything is there already\n".to_owned());
     }
-    carry_out(config, warehouse, &tables, &plan, &targets).await
+    carry_out(config, warehouse, &tables, &plan, &targets, &found.ids).await
 }
 
 fn refused<T>(reason: String) -> Result<T, Error> {
     Err(Error::Move { reason })
 }
 
-/// Where each partition of a topic is to be read from, and what it holds.
-/// Where every stored offset is within its log, the topic may well be the one that it was.
+/// Offsets of a topic that is gone mean nothing in the one that has its name now.
+fn refuse_recreated(topic: Option<&Arc<str>>) -> Result<(), Error> {
+    let Some(topic) = topic else { return Ok(()) };
+    refused(format!(
+        "topic {topic} was deleted and made anew, so its offsets count from the start again: say --all --topic {topic} --new-incarnation"
+    ))
+}
+
+/// Where every stored offset is within its log, the topic may well be the one that it was; unless its id says otherwise.
 fn refuse_known(
     standing: &BTreeMap<String, Checkpoint>,
     targets: &BTreeMap<SourcePartition, (i64, Log)>,
+    recreated: &dyn Fn(&str) -> Option<bool>,
 ) -> Result<(), Error> {
     let mut topics: BTreeMap<&str, bool> = BTreeMap::new();
     for (partition, (_, log)) in targets {
@@ -75,8 +90,13 @@ fn refuse_known(
         let is_known = stored.into_iter().all(|offset| (log.start..=log.end).contains(&offset));
         *topics.entry(&partition.topic).or_insert(true) &= is_known;
     }
-    match topics.into_iter().find(|(_, is_known)| *is_known) {
+    let is_same = |(topic, is_known): &(&str, bool)| recreated(topic).map_or(*is_known, |recreated| !recreated);
+    match topics.into_iter().find(is_same) {
         None => Ok(()),
+        Some((topic, _)) if recreated(topic) == Some(false) => refused(format!(
+            "topic {topic} has the id that the tables know, so it was not made anew: its records would be read, and be in the tables, once \
+             more; say --yes if that is meant"
+        )),
         Some((topic, _)) => refused(format!(
             "every offset of topic {topic} is within its log, as if the topic had not been made anew: its records would be read, and be in \
              the tables, once more; say --yes if it was made anew"
@@ -84,6 +104,7 @@ fn refuse_known(
     }
 }
 
+/// Where each partition of a topic is to be read from, and what it holds.
 fn targets_of(config: &Config, topic: &str, to: Target, only: Option<i32>) -> Result<BTreeMap<i32, (i64, Log)>, Error> {
     let source = |error| Error::from(pipeline::Error::Source(error));
     let mut targets = BTreeMap::new();
@@ -139,7 +160,10 @@ async fn carry_out(
     tables: &[TableName],
     plan: &Plan,
     targets: &BTreeMap<SourcePartition, (i64, Log)>,
+    ids: &BTreeMap<String, String>,
 ) -> Result<String, Error> {
+    let id = |partition: &SourcePartition| Some((partition.of_topic(), ids.get(&*partition.topic)?.clone()));
+    let topic_ids: BTreeMap<String, String> = targets.keys().filter_map(id).collect();
     let failed = |error| Error::from(pipeline::Error::Sink(error));
     let find = async |path: &str| {
         let found = Table::find(warehouse, &config.pipeline, path).await.map_err(failed)?;
@@ -153,7 +177,8 @@ async fn carry_out(
         let mut table = find(path).await?;
         micro_batch = micro_batch.max(table.micro_batch());
         if let Some(steps) = plan.steps.get(path) {
-            let commit = Commit { offsets: steps.clone(), micro_batch: micro_batch + 1, at_ms, ..Commit::default() };
+            let (offsets, topic_ids) = (steps.clone(), topic_ids.clone());
+            let commit = Commit { offsets, micro_batch: micro_batch + 1, at_ms, topic_ids, ..Commit::default() };
             table.commit(&commit, &uuid::Uuid::new_v4().to_string()).await.map_err(failed)?;
             done += &describe(path, steps);
         }
@@ -180,7 +205,8 @@ async fn carry_out(
     }
     let own = plan.steps.get(system::COMMITS).cloned().unwrap_or_default();
     done += &describe(system::COMMITS, &own);
-    let commit = Commit { add: files, offsets: own, micro_batch: micro_batch + 1, at_ms, ..Commit::default() };
+    let commit =
+        Commit { add: files, offsets: own, micro_batch: micro_batch + 1, at_ms, topic_ids, ..Commit::default() };
     commits.commit(&commit, &uuid::Uuid::new_v4().to_string()).await.map_err(failed)?;
     Ok(done)
 }

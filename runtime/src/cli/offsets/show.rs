@@ -2,11 +2,12 @@
 
 use super::super::{Error, table::Table};
 use super::lake;
-use crate::audit::{Log, Logs, Subjects};
+use crate::audit::{Log, Logs, Recreated, Subjects, Topics};
 use crate::config::Config;
 use crate::sink::Warehouse;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One partition of one table.
 #[derive(Debug, Serialize)]
@@ -21,21 +22,33 @@ pub(super) struct Row {
     log_end: Option<i64>,
     /// Records that are in the log and not in the table; `None` where the log is not known.
     lag: Option<i64>,
+    /// Whether the topic was made anew since, so that `next` is no offset of it; `None` where that is not known.
+    recreated: Option<bool>,
+}
+
+/// Where everything stands.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) rows: Vec<Row>,
+    /// What is to be said beside the rows, a line each.
+    pub(super) notes: Vec<String>,
 }
 
 /// Reads all of it. Of each topic the newest incarnation is shown.
-pub(super) async fn read(config: &Config, warehouse: &Warehouse, subjects: &Subjects) -> Result<Vec<Row>, Error> {
+pub(super) async fn read(config: &Config, warehouse: &Warehouse, subjects: &Subjects) -> Result<Shown, Error> {
     let tables = lake::tables(subjects);
     let standing = lake::standing(config, warehouse, &tables).await?;
-    let incarnations = lake::incarnations(config, subjects, &standing);
-    let logs = lake::logs(config, subjects).await;
+    let incarnations = lake::incarnations(config, subjects, &standing.offsets);
+    let topics = lake::topics(config, subjects).await;
+    let notes = notes(&incarnations, &topics, &standing.topic_ids);
     let mut rows = Vec::new();
     for table in &tables {
-        let Some(offsets) = standing.get(&table.path) else { continue };
-        let follows = |topic: &&std::sync::Arc<str>| table.topic.as_ref().is_none_or(|fed_by| fed_by == *topic);
+        let Some(offsets) = standing.offsets.get(&table.path) else { continue };
+        let follows = |topic: &&Arc<str>| table.topic.as_ref().is_none_or(|fed_by| fed_by == *topic);
         for topic in incarnations.keys().filter(follows) {
             let incarnation = incarnations[topic];
-            let log = if let Some(Logs::Ranges(log)) = logs.get(&**topic) { Some(log) } else { None };
+            let log = if let Some(Logs::Ranges(log)) = topics.logs.get(&**topic) { Some(log) } else { None };
+            let recreated = topics.is_recreated(topic, incarnation, &standing.topic_ids);
             let stored = offsets
                 .iter()
                 .filter(|(partition, _)| partition.topic == *topic && partition.incarnation == incarnation);
@@ -43,16 +56,29 @@ pub(super) async fn read(config: &Config, warehouse: &Warehouse, subjects: &Subj
             ids.extend(log.into_iter().flat_map(|log| log.keys()));
             for partition in ids {
                 let source = crate::checkpoint::SourcePartition { topic: topic.clone(), incarnation, partition };
-                rows.push(Row::new(
-                    &table.path,
-                    &source,
-                    offsets.get(&source),
-                    log.and_then(|log| log.get(&partition)),
-                ));
+                let row = Row::new(&table.path, &source, offsets.get(&source), log.and_then(|log| log.get(&partition)));
+                rows.push(Row { recreated, ..row });
             }
         }
     }
-    Ok(rows)
+    Ok(Shown { rows, notes })
+}
+
+/// Topics that nobody could tell of, and those that are no longer what the tables know.
+fn notes(incarnations: &BTreeMap<Arc<str>, u32>, topics: &Topics, stored: &BTreeMap<String, String>) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (topic, incarnation) in incarnations {
+        if let Some(Logs::NotAsked(why)) = topics.logs.get(&**topic) {
+            notes.push(format!("topic {topic}: its log is not known: {why}"));
+        }
+        if let Some(Recreated { stored, found }) = topics.recreated(topic, *incarnation, stored) {
+            notes.push(format!(
+                "topic {topic} was made anew: the tables stand in the one with id {stored}, the broker has one with id {found}; \
+                 `lakeward offsets move --all --topic {topic} --to earliest --new-incarnation` reads it from its start"
+            ));
+        }
+    }
+    notes
 }
 
 impl Row {
@@ -67,6 +93,7 @@ impl Row {
             log_start: log.map(|log| log.start),
             log_end: log.map(|log| log.end),
             lag,
+            recreated: None,
         }
     }
 }
@@ -101,6 +128,26 @@ pub(super) fn json(rows: &[Row]) -> String {
 mod tests {
     use super::*;
     use crate::checkpoint::SourcePartition;
+
+    #[test]
+    fn what_is_not_known_or_made_anew_is_said() {
+        let ids = |key: &str, id: &str| BTreeMap::from([(key.to_owned(), id.to_owned())]);
+        let logs = |log| BTreeMap::from([("orders".to_owned(), log)]);
+        let away =
+            Topics { logs: logs(Logs::NotAsked("no broker answers at kafka:9092".to_owned())), ids: BTreeMap::new() };
+        let incarnations = BTreeMap::from([("orders".into(), 1)]);
+        let said = notes(&incarnations, &away, &ids("orders#1", "a"));
+        assert_eq!(said, ["topic orders: its log is not known: no broker answers at kafka:9092"]);
+        let there = Topics { logs: logs(Logs::Ranges(BTreeMap::new())), ids: ids("orders", "b") };
+        let said = notes(&incarnations, &there, &ids("orders#1", "a"));
+        assert!(
+            said[0].contains("id a") && said[0].contains("id b") && said[0].contains("--new-incarnation"),
+            "{said:?}"
+        );
+        assert!(notes(&incarnations, &there, &ids("orders#0", "a")).is_empty());
+        assert_eq!(there.is_recreated("orders", 1, &ids("orders#1", "b")), Some(false));
+        assert_eq!(there.is_recreated("orders", 1, &BTreeMap::new()), None);
+    }
 
     #[test]
     fn what_is_not_known_is_a_dash() {
