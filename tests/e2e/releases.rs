@@ -33,6 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
         .into_iter()
         .chain([
             Case::embedded("releases::what_is_refused_changes_nothing", data, refused),
+            Case::kafka("releases::a_shadow_is_compared_before_it_counts", python, shadowed),
             Case::kafka("releases::a_paused_module_misses_nothing", python, paused),
         ])
         .collect()
@@ -227,6 +228,69 @@ fn refused(stage: &Stage) -> Result<()> {
     let rows = stage.query(Engine::DuckDb, &[("d", DEPLOYMENTS)], "select count(*) as n from d")?;
     ensure!(rows == [json!({"n": 1})], "{rows:?}");
     Ok(())
+}
+
+/// The candidate sees the same events, its rows go nowhere, and it is promoted where the conditions hold.
+fn shadowed(stage: &Stage) -> Result<()> {
+    const EVENTS: usize = 12_000;
+    let events = retail::events(EVENTS)?;
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 4)?;
+    let mut config = configured(stage)?;
+    let loud = loud(stage)?;
+    let renamed =
+        [("    invoice: &'a str,", "    invoice_number: &'a str,"), ("invoice: line.", "invoice_number: line.")];
+    let renamed = stage.product()?.retail_variant("renamed", &renamed)?;
+    let producer = Producer::new(&broker.bootstrap())?;
+    let send = |part: &[Event]| producer.send(retail::TOPIC, part.iter().map(Event::message)).map(drop);
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    let refused = |arguments: &[&str], words: &[&str]| -> Result<()> {
+        let finished = ask(stage, &instance, arguments)?;
+        ensure!(finished.code == Some(1), "{arguments:?}: {:?}, {}", finished.code, finished.stderr);
+        for words in words {
+            ensure!(finished.stderr.contains(words), "{arguments:?} says {}", finished.stderr);
+        }
+        Ok(())
+    };
+    refused(&["promote", "retail"], &["has no shadow"])?;
+    refused(&["deploy", path(&renamed)?], &["retail/sales invoice", "--as-version 2", "--rebuild"])?;
+    let report = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| order(stage, &instance, &["shadow", path(&loud)?, "--records", "4000"]));
+        wait::until_true(LIMIT, "the shadow to run", || {
+            Ok(instance.get("/v1/modules/retail")?.json()?["shadow"].is_string())
+        })?;
+        // What is read before the shadow has begun is not compared.
+        for part in events[..9_000].chunks(500) {
+            send(part)?;
+            wait::moment(Duration::from_millis(100));
+        }
+        asking.join().map_err(|_| anyhow::anyhow!("the asking thread panicked"))?
+    })?;
+    let (rows, records) = (&report["rows"], report["records"].as_i64().context("records")?);
+    ensure!(records >= 4_000 && rows["only_old"] == 0 && rows["only_new"] == 0, "{report:#}");
+    ensure!(rows["changed"].as_i64() > Some(3_000), "{report:#}");
+    let columns = report["products"][0]["columns"].as_array().context("columns")?;
+    let differing: Vec<&Value> = columns.iter().filter(|column| column["differing"].as_u64() > Some(0)).collect();
+    ensure!(differing.len() == 1 && differing[0]["column"] == "kind", "{report:#}");
+    refused(&["promote", "retail", "--if", "new_rejects = 0", "--if", "changed <= 0.1%"], &["changed <= 0.1%"])?;
+    refused(&["promote", "retail", "--if", "speed = 0"], &["this is no condition"])?;
+    refused(&["promote", path(&renamed)?], &["does not run as the shadow"])?;
+    wait_current(&mut instance, 9_000)?;
+    let silent = stage.query(Engine::DuckDb, &[("s", SALES)], "select count(*) as n from s where kind = 'SALE'")?;
+    ensure!(silent == [json!({"n": 0})], "rows of a shadow are in the table: {silent:?}");
+    let promoted =
+        order(stage, &instance, &["promote", path(&loud)?, "--if", "new_rejects = 0", "--if", "records > 1000"])?;
+    ensure!(promoted["digest"] == instance.get("/v1/modules/retail")?.json()?["running"], "{promoted}");
+    send(&events[9_000..])?;
+    wait_current(&mut instance, EVENTS)?;
+    order(stage, &instance, &["shadow", path(&stage.product()?.module("transforms/retail")?)?, "--for", "1s"])
+        .err()
+        .context("a shadow that saw nothing should say so")?;
+    order(stage, &instance, &["shadow", "--end", "retail"])?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    led_back(stage, promoted["digest"].as_str().context("a digest")?)?;
+    audit::holds(stage, &config)
 }
 
 /// While it is paused its products stand still and nothing else does; then it catches up, without a gap and without a doubled row.

@@ -41,6 +41,20 @@ pub enum Error {
     /// A running pipeline did not do what it was asked.
     #[error(transparent)]
     Server(#[from] release::ServerError),
+    /// A shadow got no records.
+    #[error("nothing was compared with module {module} in that time: it got no records; the shadow goes on")]
+    NothingCompared {
+        /// The module.
+        module: String,
+    },
+    /// Another module is the shadow.
+    #[error("{path} does not run as the shadow of module {module}; `lakeward shadow` starts it")]
+    NotTheShadow {
+        /// The module.
+        module: String,
+        /// The file.
+        path: String,
+    },
     /// The audit cannot be made.
     #[error(transparent)]
     Audit(#[from] audit::Error),
@@ -87,6 +101,8 @@ impl Error {
             | Self::Broker(_)
             | Self::Modules { .. }
             | Self::Audit(_)
+            | Self::NothingCompared { .. }
+            | Self::NotTheShadow { .. }
             | Self::Refuted { .. }
             | Self::Output { .. }
             | Self::Runtime { .. } => false,

@@ -40,6 +40,8 @@ enum Command {
     Verify(VerifyArgs),
     Offsets(OffsetsArgs),
     Deploy(DeployArgs),
+    Shadow(ShadowArgs),
+    Promote(PromoteArgs),
     /// Make the version before active again, in the running pipeline
     Rollback(ModuleArgs),
     /// Give a module no more records; its products stay where they are, everything else goes on
@@ -194,6 +196,56 @@ pub struct DeployArgs {
     pub server: ServerArgs,
 }
 
+/// Run a module beside the active one of its name, and say what would be different
+///
+/// It gets the same events in a sandbox and a budget of its own; its rows go nowhere. It goes on after this command has ended, until it is
+/// promoted, ended with --end, or another module is deployed.
+#[derive(Debug, Args)]
+pub struct ShadowArgs {
+    /// A component that `lakeward build` made
+    #[arg(value_name = "FILE.wasm", required_unless_present_any = ["end", "report"])]
+    pub file: Option<PathBuf>,
+    /// Report when this many records were compared
+    #[arg(long, value_name = "N", conflicts_with = "within")]
+    pub records: Option<u64>,
+    /// Report after this time, as `10m`; without it and --records, after 10 s
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub within: Option<std::time::Duration>,
+    /// Report on the shadow of this module as it is
+    #[arg(long, value_name = "MODULE", conflicts_with_all = ["file", "end", "records", "within"])]
+    pub report: Option<String>,
+    /// End the shadow of this module
+    #[arg(long, value_name = "MODULE", conflicts_with_all = ["file", "records", "within"])]
+    pub end: Option<String>,
+    /// Why, for the log of deployments
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Which pipeline
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Make the shadow of a module active
+///
+/// With --if only where all conditions hold over what was compared so far by the instance that is asked.
+#[derive(Debug, Args)]
+#[command(after_help = "A condition is FIGURE RELATION NUMBER[%], as 'changed <= 0.1%' or 'new_rejects = 0'.\n\
+    Figures: records, same, changed, only_old, only_new, new_rejects, lost_rejects, groups, stops, slower, more_fuel.")]
+pub struct PromoteArgs {
+    /// The module's name, or the file that runs as its shadow
+    #[arg(value_name = "MODULE|FILE.wasm")]
+    pub module: String,
+    /// What has to hold; may be given several times
+    #[arg(long = "if", value_name = "CONDITION")]
+    pub conditions: Vec<String>,
+    /// Why, for the log of deployments
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Which pipeline
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// A module of a running pipeline.
 #[derive(Debug, Args)]
 pub struct ModuleArgs {
@@ -282,6 +334,8 @@ fn dispatch(command: &Command) -> Result<(), Error> {
         Command::Verify(args) => verify::verify(args),
         Command::Offsets(args) => offsets::offsets(args),
         Command::Deploy(args) => release::deploy(args),
+        Command::Shadow(args) => release::shadow(args),
+        Command::Promote(args) => release::promote(args),
         Command::Rollback(args) => release::rollback(args),
         Command::Pause(args) => release::pause(args),
         Command::Resume(args) => release::resume(args),

@@ -6,6 +6,7 @@ use super::plan::{COMMITS, DEAD_LETTERS, Input, Plan};
 use super::worker::Worker;
 use crate::decode::Events;
 use crate::record::{Chunk, Stage};
+use crate::release::compare::Side;
 use crate::release::{Outcome, Rows};
 use crate::sink::system::{Letter, incarnation_column};
 use arrow_array::{Array, Int32Array, Int64Array, RecordBatch};
@@ -34,10 +35,42 @@ impl<'a> ChunkRun<'a> {
         let Some(decoder) = &mut self.worker.decoders[topic] else { return Ok(()) };
         let inputs = decoder.decode(self.chunk, 0);
         self.worker.counts.read += (self.chunk.len() - self.first(COMMITS)) as u64;
-        for (input, events) in plan.topics[topic].inputs.iter().zip(inputs) {
-            self.input(input, events)?;
+        let active = &plan.topics[topic].inputs;
+        let mut inputs = inputs.into_iter();
+        // A replay compares nothing: what it reads was compared before.
+        if plan.topics[topic].shadows.is_empty() || self.replayed {
+            return active
+                .iter()
+                .zip(inputs)
+                .try_for_each(|(input, events)| self.input(input, &events, false).map(drop));
         }
+        let mut outcomes = Vec::with_capacity(active.len());
+        for (input, events) in active.iter().zip(inputs.by_ref()) {
+            let outcome = self.input(input, &events, true)?;
+            outcomes.push((input.module, events, outcome));
+        }
+        self.compare(topic, &outcomes, inputs.collect());
         Ok(())
+    }
+
+    /// Runs the shadows of a topic over the same events, and holds what they make against what the active modules made.
+    fn compare(&mut self, topic: usize, active: &[(usize, Events, Outcome)], events: Vec<Events>) {
+        let plan = Arc::clone(&self.plan);
+        let mut of_shadows: Vec<Vec<(Events, Outcome)>> = plan.shadows.iter().map(|_| Vec::new()).collect();
+        for ((index, input), events) in plan.topics[topic].shadows.iter().zip(events) {
+            let shadow = &plan.shadows[*index];
+            let contract = |product: usize| &shadow.contracts[product];
+            let outcome = Outcome::of(&shadow.module, *input, &events.columns, events.rows.len(), contract);
+            of_shadows[*index].push((events, outcome));
+        }
+        for ((shadow, made), comparison) in plan.shadows.iter().zip(&of_shadows).zip(&mut self.worker.comparisons) {
+            let old = active.iter().filter(|(module, ..)| *module == shadow.active);
+            let old: Vec<Side<'_>> = old.map(|(_, events, outcome)| Side { events, outcome }).collect();
+            let new: Vec<Side<'_>> = made.iter().map(|(events, outcome)| Side { events, outcome }).collect();
+            if !new.is_empty() {
+                comparison.chunk(self.chunk, &old, &new);
+            }
+        }
     }
 
     /// The index of the first record that the table does not have yet.
@@ -45,7 +78,8 @@ impl<'a> ChunkRun<'a> {
         if self.replayed { self.chunk.count_before(self.worker.lanes[self.lane].floors[table]) } else { 0 }
     }
 
-    fn input(&mut self, input: &Input, events: Events) -> Result<(), Error> {
+    /// Takes events through a module and on. What became of them is given back, with the rows where they are to be kept.
+    fn input(&mut self, input: &Input, events: &Events, keep: bool) -> Result<Outcome, Error> {
         let plan = Arc::clone(&self.plan);
         let module = &plan.modules[input.module];
         let contract = |product: usize| &plan.products[input.products[product]].contract;
@@ -53,17 +87,19 @@ impl<'a> ChunkRun<'a> {
         for (level, line) in &outcome.lines {
             log_line(module.manifest().name.as_str(), *level, line);
         }
-        if let Some(stopped) = outcome.stopped {
+        if let Some(stopped) = &outcome.stopped {
             let product = &plan.products[input.products[stopped.product]];
-            return Err(self.stopped(&product.path, events.rows[stopped.event as usize], stopped.reason));
+            return Err(self.stopped(&product.path, events.rows[stopped.event as usize], stopped.reason.clone()));
         }
         for (product, counts) in &outcome.violations {
             let totals = &mut self.worker.counts.violations[input.products[*product]];
             totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         }
-        self.count(input, &events, &outcome);
-        self.letters(input, &events, &outcome);
-        std::mem::take(&mut outcome.rows).into_iter().try_for_each(|rows| self.write(input, rows, &events.rows))
+        self.count(input, events, &outcome);
+        self.letters(input, events, &outcome);
+        let rows = if keep { outcome.rows.clone() } else { std::mem::take(&mut outcome.rows) };
+        rows.into_iter().try_for_each(|rows| self.write(input, rows, &events.rows))?;
+        Ok(outcome)
     }
 
     fn stopped(&self, product: &str, record: u32, reason: String) -> Error {

@@ -8,12 +8,14 @@ use super::plan::{COMMITS, Gold, Plan, TableKind};
 use super::progress::Progress;
 use super::report::Report;
 use super::session::Slot;
+use super::shadows::Shadows;
 use super::worker::{Close, Command, Part};
 use super::{Error, horizon};
 use crate::aggregate::{Changes, View};
 use crate::checkpoint::SourcePartition;
 use crate::clock::{self, Clock};
 use crate::config::Config;
+use crate::release::compare::Comparison;
 use crate::sink::system::{CommitKind, CommitRow};
 use crate::sink::{DataFile, FileWriter, Warehouse};
 use crossbeam_channel::Sender;
@@ -61,6 +63,7 @@ pub(super) struct Committer {
     pub(super) parts: tokio::sync::mpsc::Receiver<Result<Part, Error>>,
     pub(super) publisher: Publisher,
     pub(super) report: Report,
+    pub(super) shadows: Arc<Shadows>,
     pub(super) horizon: horizon::Horizon,
     pub(super) micro_batch: i64,
     /// By slot: the committed next offset.
@@ -144,6 +147,7 @@ impl Committer {
         for _ in 0..self.workers.len() {
             share.add(self.parts.recv().await.ok_or(Error::Thread { thread: "worker" })??);
         }
+        self.shadows.take(&self.plan, std::mem::take(&mut share.comparisons));
         self.tables.topics.compare(asked).await?;
         let stood_still = share.stood_still;
         let offsets =
@@ -397,6 +401,8 @@ struct Share {
     changes: Vec<Vec<Changes>>,
     watermarks: Vec<(usize, usize, i64)>,
     counts: Counts,
+    /// By worker and shadow.
+    comparisons: Vec<Vec<Comparison>>,
     stood_still: Duration,
 }
 
@@ -408,6 +414,7 @@ impl Share {
             changes: vec![Vec::new(); plan.golds.len()],
             watermarks: Vec::new(),
             counts: Counts::new(plan),
+            comparisons: Vec::new(),
             stood_still: Duration::ZERO,
         }
     }
@@ -423,6 +430,7 @@ impl Share {
         self.changes.iter_mut().zip(part.changes).for_each(|(all, changes)| all.extend(changes));
         self.watermarks.extend(part.watermarks);
         self.counts += &part.counts;
+        self.comparisons.push(part.comparisons);
         self.stood_still = self.stood_still.max(part.stood_still);
     }
 }

@@ -3,11 +3,14 @@
 use super::Error;
 use super::commit::chain;
 use super::releases::{Release, Releases};
+use super::shadows::Shadows;
 use crate::clock::Clock;
-use crate::release::{Action, AppendError, Deployment, Standing};
+use crate::release::compare::{self, Condition};
+use crate::release::{Action, AppendError, Deployment, Standing, compat};
 use crate::serve::Site;
 use crate::serve::orders::{Accepted, Act, Operator, Order, Refusal, Reply};
 use crate::transform::ModuleFile;
+use lakeward_manifest::Manifest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Desk {
     pub(super) releases: Arc<Mutex<Releases>>,
     pub(super) site: Arc<Site>,
+    pub(super) shadows: Arc<Shadows>,
     pub(super) clock: Clock,
     /// What is to run; `None` until the first session has begun.
     pub(super) next: watch::Sender<Option<Release>>,
@@ -91,6 +95,9 @@ impl Desk {
         releases.refresh().await.map_err(|error| unavailable(&error))?;
         let decided = match act {
             Act::Deploy { bytes, replaces } => deploy(&mut releases, &operator, bytes, replaces).await?,
+            Act::Shadow { bytes } => shadow(&mut releases, &operator, bytes).await?,
+            Act::EndShadow { module } => end_shadow(&mut releases, &operator, &module).await?,
+            Act::Promote { module, conditions } => self.promote(&mut releases, &operator, &module, &conditions).await?,
             Act::Rollback { module } => rollback(&mut releases, &operator, &module).await?,
             Act::Pause { module } => pause(&mut releases, &operator, &module).await?,
             Act::Resume { module } => resume(&mut releases, &operator, &module).await?,
@@ -125,6 +132,47 @@ impl Desk {
         let digest = standing.active().unwrap_or_default().to_owned();
         let version = version.unwrap_or_default();
         Ok(Accepted { module, sequence: standing.sequence, digest, version, changes })
+    }
+
+    /// The shadow becomes active where the conditions hold over what was compared so far.
+    async fn promote(
+        &self,
+        releases: &mut Releases,
+        operator: &Operator,
+        name: &str,
+        conditions: &[String],
+    ) -> Result<Decided, Refusal> {
+        let standing = known(releases, operator, name).await?;
+        let Some(digest) = standing.shadow.clone() else {
+            return Err(Refusal::Conflict(format!(
+                "module {name} has no shadow to promote; `lakeward shadow` starts one"
+            )));
+        };
+        let report = self.shadows.report(name, &digest);
+        let mut unmet = Vec::new();
+        for condition in conditions {
+            let condition: Condition = condition.parse().map_err(|error: compare::ParseError| {
+                Refusal::Unfit("this is no condition".to_owned(), vec![chain(&error)])
+            })?;
+            match &report {
+                Some(report) => unmet.extend(condition.holds(report).err().map(|unmet| unmet.to_string())),
+                None => unmet.push("nothing was compared yet".to_owned()),
+            }
+        }
+        if !unmet.is_empty() {
+            return Err(Refusal::Unfit("the shadow is not promoted".to_owned(), unmet));
+        }
+        let module = releases.module(&digest).await.map_err(|error| unavailable(&error))?;
+        let changes = fit(releases, &standing, module.manifest()).await?;
+        Ok(Decided {
+            module: name.to_owned(),
+            standing,
+            action: Action::Promote,
+            digest: Some(digest),
+            version: Some(module.manifest().version.clone()),
+            file: None,
+            changes,
+        })
     }
 
     /// Where the products of the module stand.
@@ -168,6 +216,7 @@ async fn deploy(
         return Err(Refusal::Conflict(overtaken(releases, &module)));
     }
     tokio::task::block_in_place(|| releases.compile(&file)).map_err(|error| unfit(&error))?;
+    let changes = fit(releases, &standing, &file.manifest).await?;
     Ok(Decided {
         module,
         standing,
@@ -175,8 +224,66 @@ async fn deploy(
         digest: Some(file.digest.clone()),
         version: Some(file.manifest.version.clone()),
         file: Some(file),
-        changes: Vec::new(),
+        changes,
     })
+}
+
+/// What changes for readers of the products when a module takes the place of the active one; refused where something breaks.
+async fn fit(releases: &mut Releases, standing: &Standing, new: &Manifest) -> Result<Vec<String>, Refusal> {
+    let Some(active) = standing.active().map(str::to_owned) else { return Ok(Vec::new()) };
+    let old = releases.module(&active).await.map_err(|error| unavailable(&error))?;
+    let found = compat::compare(old.manifest(), new);
+    let line = |product: &Option<String>, column: &Option<String>, what: &str| {
+        let of: Vec<&str> = [product, column].into_iter().flatten().map(String::as_str).collect();
+        if of.is_empty() { what.to_owned() } else { format!("{}: {what}", of.join(" ")) }
+    };
+    if !found.is_compatible() {
+        let reasons = found.breaking.iter().map(|breaking| line(&breaking.product, &breaking.column, &breaking.what));
+        return Err(Refusal::Unfit(
+            "the module breaks what its tables and their readers rely on".to_owned(),
+            reasons.collect(),
+        ));
+    }
+    let harmless = found.additions.iter().chain(&found.changes);
+    Ok(harmless.map(|change| line(&change.product, &change.column, &change.what)).collect())
+}
+
+/// A module that runs beside the active one of its name. It need not fit the tables: its rows go nowhere.
+async fn shadow(releases: &mut Releases, operator: &Operator, bytes: bytes::Bytes) -> Result<Decided, Refusal> {
+    let file = ModuleFile::parse(bytes.to_vec())
+        .map_err(|error| Refusal::Unfit("this is not a module that can be run".to_owned(), vec![chain(&error)]))?;
+    let standing = known(releases, operator, &file.manifest.name).await?;
+    allowed(operator, &file.manifest.owner)?;
+    if let Some(why) = &standing.paused {
+        let name = &file.manifest.name;
+        return Err(Refusal::Conflict(format!("module {name} gets no records to compare over: {why}")));
+    }
+    if standing.active() == Some(&file.digest) {
+        return Err(Refusal::Conflict(format!("{} is the active module itself", short(&file.digest))));
+    }
+    tokio::task::block_in_place(|| releases.compile(&file)).map_err(|error| unfit(&error))?;
+    let mut changes = Vec::new();
+    if let Err(Refusal::Unfit(_, breaking)) = fit(releases, &standing, &file.manifest).await {
+        changes.push("it can be compared, but not promoted:".to_owned());
+        changes.extend(breaking);
+    }
+    Ok(Decided {
+        module: file.manifest.name.clone(),
+        standing,
+        action: Action::Shadow,
+        digest: Some(file.digest.clone()),
+        version: Some(file.manifest.version.clone()),
+        file: Some(file),
+        changes,
+    })
+}
+
+async fn end_shadow(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Decided, Refusal> {
+    let standing = known(releases, operator, name).await?;
+    if standing.shadow.is_none() {
+        return Err(Refusal::Conflict(format!("module {name} has no shadow")));
+    }
+    without_digest(releases, name, standing, Action::EndShadow).await
 }
 
 async fn rollback(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Decided, Refusal> {

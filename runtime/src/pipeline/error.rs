@@ -71,6 +71,14 @@ pub enum Error {
         /// The cause.
         source: Box<product::Error>,
     },
+    /// A module cannot run beside the active one.
+    #[error("module {module} cannot be compared with the active one")]
+    Compare {
+        /// The module.
+        module: String,
+        /// The cause.
+        source: crate::release::compare::Error,
+    },
     /// A gold product cannot be computed.
     #[error("a gold product of module {module} is refused")]
     Gold {
@@ -257,6 +265,7 @@ impl Error {
             | Self::Manifest { .. }
             | Self::TwoOwners { .. }
             | Self::Contract { .. }
+            | Self::Compare { .. }
             | Self::Gold { .. }
             | Self::Decode { .. }
             | Self::UnreadTopic { .. }

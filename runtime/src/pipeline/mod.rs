@@ -18,6 +18,7 @@ mod releases;
 mod report;
 mod run;
 mod session;
+mod shadows;
 mod start;
 mod threads;
 mod topics;
@@ -37,6 +38,7 @@ use crate::transform::ModuleFile;
 use lakeward_manifest::Layer;
 use plan::Plan;
 use releases::{Release, Releases};
+use shadows::Shadows;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
@@ -54,6 +56,7 @@ pub struct Pipeline {
     releases: Arc<tokio::sync::Mutex<Releases>>,
     /// What is to run, as the log of deployments says.
     next: watch::Sender<Option<Release>>,
+    shadows: Arc<Shadows>,
     /// Taken by the run.
     orders: Mutex<Option<mpsc::Receiver<Order>>>,
     clock: Clock,
@@ -94,6 +97,7 @@ impl Pipeline {
             plan,
             releases: Arc::new(tokio::sync::Mutex::new(releases)),
             next: watch::Sender::new(None),
+            shadows: Arc::new(Shadows::new(Arc::clone(&site))),
             orders: Mutex::new(Some(orders)),
             clock,
             site,

@@ -4,6 +4,7 @@ use super::{Build, Error};
 use crate::aggregate;
 use crate::config::{Config, Secret};
 use crate::product::Contract;
+use crate::release::compare::Comparison;
 use crate::sink::{Layout, TableSpec, system};
 use crate::transform::{self, Module, ModuleFile};
 use arrow_schema::Schema;
@@ -19,6 +20,19 @@ pub(super) struct Plan {
     pub(super) products: Vec<Product>,
     pub(super) golds: Vec<Gold>,
     pub(super) tables: Vec<TablePlan>,
+    pub(super) shadows: Vec<Shadow>,
+}
+
+/// A module that runs beside an active one; its rows go nowhere.
+#[derive(Debug)]
+pub(super) struct Shadow {
+    pub(super) module: Module,
+    /// The active module that it is compared with.
+    pub(super) active: usize,
+    /// By product of its manifest.
+    pub(super) contracts: Vec<Contract>,
+    /// What a worker's comparison begins from.
+    pub(super) comparison: Comparison,
 }
 
 /// A topic and who reads it.
@@ -26,6 +40,8 @@ pub(super) struct Plan {
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
     pub(super) inputs: Vec<Input>,
+    /// Inputs of shadows, each with the shadow's index; they are decoded behind the others.
+    pub(super) shadows: Vec<(usize, u32)>,
 }
 
 /// One input of one module.
@@ -83,14 +99,15 @@ pub(super) const DEAD_LETTERS: usize = 0;
 pub(super) const COMMITS: usize = 1;
 
 impl Plan {
-    /// Checks modules against each other.
-    pub(super) fn new(config: &Config, modules: &[Module]) -> Result<Self, Error> {
+    /// Checks modules against each other, and `shadows` against those of their names.
+    pub(super) fn new(config: &Config, modules: &[Module], shadows: &[Module]) -> Result<Self, Error> {
         let mut plan = Self {
             modules: Vec::new(),
             topics: Vec::new(),
             products: Vec::new(),
             golds: Vec::new(),
             tables: Vec::new(),
+            shadows: Vec::new(),
         };
         plan.add_table(
             system::DEAD_LETTERS,
@@ -113,15 +130,40 @@ impl Plan {
         for module in modules {
             plan.add_module(module, config.masks.secret.as_ref().map(Secret::expose))?;
         }
+        for shadow in shadows {
+            plan.add_shadow(shadow, config.masks.secret.as_ref().map(Secret::expose))?;
+        }
         Ok(plan)
+    }
+
+    /// What reads topics that no active module reads is left out: there is nothing to compare it with.
+    fn add_shadow(&mut self, compiled: &Module, secret: Option<&[u8]>) -> Result<(), Error> {
+        let manifest = compiled.manifest();
+        check_manifest(manifest)?;
+        let module = || manifest.name.clone();
+        let Some(active) = self.modules.iter().position(|active| active.manifest().name == manifest.name) else {
+            return Ok(());
+        };
+        let contract = |product| {
+            Contract::new(product, secret)
+                .map_err(|source| Error::Contract { module: module(), source: Box::new(source) })
+        };
+        let contracts = manifest.products.iter().map(contract).collect::<Result<_, _>>()?;
+        let comparison = Comparison::new(self.modules[active].manifest(), manifest)
+            .map_err(|source| Error::Compare { module: module(), source })?;
+        let shadow = self.shadows.len();
+        for (index, input) in (0..).zip(&manifest.inputs) {
+            if let Some(topic) = self.topics.iter_mut().find(|topic| *topic.name == *input.topic) {
+                topic.shadows.push((shadow, index));
+            }
+        }
+        self.shadows.push(Shadow { module: compiled.clone(), active, contracts, comparison });
+        Ok(())
     }
 
     fn add_module(&mut self, compiled: &Module, secret: Option<&[u8]>) -> Result<(), Error> {
         let manifest = compiled.manifest();
-        let problems: Vec<String> = transform::check(manifest).iter().map(ToString::to_string).collect();
-        if !problems.is_empty() {
-            return Err(Error::Manifest { module: manifest.name.clone(), problems: problems.join("; ") });
-        }
+        check_manifest(manifest)?;
         if self.modules.iter().any(|module| module.manifest().name == manifest.name) {
             return Err(Error::TwoModules { module: manifest.name.clone() });
         }
@@ -153,7 +195,7 @@ impl Plan {
         if let Some(known) = self.topics.iter().position(|topic| &*topic.name == name) {
             return known;
         }
-        self.topics.push(Topic { name: name.into(), inputs: Vec::new() });
+        self.topics.push(Topic { name: name.into(), inputs: Vec::new(), shadows: Vec::new() });
         self.topics.len() - 1
     }
 
@@ -264,13 +306,15 @@ impl Plan {
         self.tables.len() - 1
     }
 
-    /// The declared columns of a topic's inputs, for the decoder.
+    /// The declared columns of a topic's inputs, for the decoder; those of shadows last.
     pub(super) fn columns(&self, topic: usize) -> Vec<&[Column]> {
-        let columns = |input: &Input| {
-            let manifest = self.modules[input.module].manifest();
-            manifest.inputs[input.index as usize].columns.as_slice()
-        };
-        self.topics[topic].inputs.iter().map(columns).collect()
+        fn columns(module: &Module, input: u32) -> &[Column] {
+            module.manifest().inputs[input as usize].columns.as_slice()
+        }
+        let topic = &self.topics[topic];
+        let active = topic.inputs.iter().map(|input| columns(&self.modules[input.module], input.index));
+        let shadows = topic.shadows.iter().map(|(shadow, input)| columns(&self.shadows[*shadow].module, *input));
+        active.chain(shadows).collect()
     }
 
     /// Whether `other` has the same topics, products, tables and groups at the same places, so that workers can go on with it between two
@@ -302,6 +346,14 @@ impl Plan {
             self.modules.iter().map(|module| (module.manifest().name.as_str(), &**module.digest())).collect();
         serde_json::to_string(&digests).unwrap_or_default()
     }
+}
+
+fn check_manifest(manifest: &Manifest) -> Result<(), Error> {
+    let problems: Vec<String> = transform::check(manifest).iter().map(ToString::to_string).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Manifest { module: manifest.name.clone(), problems: problems.join("; ") })
 }
 
 /// Reads the modules of a configuration; a path that is a crate's folder is built first.

@@ -67,7 +67,7 @@ impl Releases {
             built: None,
         };
         let modules = files.iter().map(|file| releases.compile(file)).collect::<Result<Vec<_>, _>>()?;
-        let plan = Arc::new(Plan::new(config, &modules)?);
+        let plan = Arc::new(Plan::new(config, &modules, &[])?);
         Ok((releases, plan))
     }
 
@@ -150,13 +150,14 @@ impl Releases {
             .iter()
             .map(|(name, standing)| {
                 let active = standing.active().unwrap_or_default();
-                format!("{name} {active} {}", standing.paused.is_some())
+                let shadow = standing.shadow.as_deref().unwrap_or_default();
+                format!("{name} {active} {shadow} {}", standing.paused.is_some())
             })
             .collect();
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
-        let (mut modules, mut topics) = (Vec::new(), Vec::new());
+        let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
         for (name, standing) in &standings {
             let Some(digest) = standing.active() else { continue };
             let module = self.module(digest).await?;
@@ -167,11 +168,14 @@ impl Releases {
             topics.extend(module.manifest().inputs.iter().map(|input| input.topic.clone()));
             if standing.paused.is_none() {
                 modules.push(module);
+                if let Some(shadow) = &standing.shadow {
+                    shadows.push(self.module(shadow).await?);
+                }
             }
         }
         topics.sort();
         topics.dedup();
-        let plan = Plan::new(&self.config, &modules)?;
+        let plan = Plan::new(&self.config, &modules, &shadows)?;
         check_topics(&self.config, &plan)?;
         let release = Release { plan: Arc::new(plan), topics };
         if instead.is_none() {
@@ -237,6 +241,7 @@ impl Releases {
                 version: manifest.version,
                 running: running.get(&name).cloned(),
                 paused: standing.paused.clone(),
+                shadow: standing.shadow.clone(),
                 sequence: standing.sequence,
                 history,
                 module: name,

@@ -91,6 +91,7 @@ impl Pipeline {
         let desk = Desk {
             releases: Arc::clone(&self.releases),
             site: Arc::clone(&self.site),
+            shadows: Arc::clone(&self.shadows),
             clock: self.clock.clone(),
             next: self.next.clone(),
         };

@@ -78,6 +78,7 @@ impl Pipeline {
             parts,
             publisher,
             report,
+            shadows: Arc::clone(&self.shadows),
             horizon: Horizon::new(horizons_ms, &starts, idle_after, self.clock.now_ms()),
             micro_batch,
             committed: starts,

@@ -10,6 +10,7 @@ use crate::aggregate::{Changes, View};
 use crate::clock;
 use crate::decode::Decoder;
 use crate::record::Chunk;
+use crate::release::compare::Comparison;
 use crate::sink::system::Letters;
 use crate::sink::{DataFile, FileWriter};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -57,6 +58,8 @@ pub(super) struct Part {
     /// `(gold product, slot, watermark)`.
     pub(super) watermarks: Vec<(usize, usize, i64)>,
     pub(super) counts: Counts,
+    /// What was compared, by shadow of the plan.
+    pub(super) comparisons: Vec<Comparison>,
     /// How long the worker took no chunk.
     pub(super) stood_still: Duration,
 }
@@ -82,6 +85,7 @@ pub(super) struct Worker {
     pub(super) writers: Vec<FileWriter>,
     pub(super) letters: Letters,
     pub(super) counts: Counts,
+    pub(super) comparisons: Vec<Comparison>,
     pub(super) horizons_ms: Vec<i64>,
     forgotten_us: Vec<i64>,
     stale_since: Option<Instant>,
@@ -126,6 +130,7 @@ impl Worker {
         let writers = plan.tables.iter().map(|table| FileWriter::new(Arc::clone(&table.layout))).collect();
         let letters = Letters::default();
         let counts = Counts::new(&plan);
+        let comparisons = comparisons(&plan);
         Ok(Self {
             index,
             plan,
@@ -136,6 +141,7 @@ impl Worker {
             writers,
             letters,
             counts,
+            comparisons,
             horizons_ms,
             forgotten_us: Vec::new(),
             stale_since: None,
@@ -216,6 +222,7 @@ impl Worker {
             changes,
             watermarks,
             counts: std::mem::replace(&mut self.counts, Counts::new(&self.plan)),
+            comparisons: std::mem::replace(&mut self.comparisons, comparisons(&self.plan)),
             stood_still: started.elapsed(),
         })
     }
@@ -233,6 +240,10 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+fn comparisons(plan: &Plan) -> Vec<Comparison> {
+    plan.shadows.iter().map(|shadow| shadow.comparison.fresh()).collect()
 }
 
 /// By topic: what decodes its events, where a lane has them.

@@ -27,6 +27,11 @@ pub(super) fn routes() -> Router<Arc<Site>> {
         .route("/v1/modules", get(modules).post(deploy).layer(DefaultBodyLimit::max(LARGEST_MODULE)))
         .route("/v1/modules/{module}", get(module))
         .route("/v1/modules/{module}/rollback", post(rollback))
+        .route("/v1/modules/{module}/promote", post(promote))
+        .route(
+            "/v1/modules/{module}/shadow",
+            get(comparison).post(shadow).delete(end_shadow).layer(DefaultBodyLimit::max(LARGEST_MODULE)),
+        )
         .route("/v1/modules/{module}/pause", post(pause))
         .route("/v1/modules/{module}/resume", post(resume))
 }
@@ -67,6 +72,54 @@ async fn rollback(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     simple(&site, query.as_deref(), &headers, Act::Rollback { module }).await
+}
+
+/// Whose shadow it is, its manifest says: the name in the address is for people.
+async fn shadow(
+    State(site): State<Arc<Site>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let operator = operator(&site, &headers)?;
+    let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let parameters = Parameters::parse(query.as_deref(), &["why"])?;
+    give(&site, operator, parameters.why, Act::Shadow { bytes }).await
+}
+
+async fn end_shadow(
+    State(site): State<Arc<Site>>,
+    Path(module): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    simple(&site, query.as_deref(), &headers, Act::EndShadow { module }).await
+}
+
+async fn comparison(
+    State(site): State<Arc<Site>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let comparisons = site.comparisons();
+    let found = comparisons.get(&name).ok_or_else(|| {
+        Problem::not_found(format!(
+            "nothing was compared with module `{name}` yet; `lakeward shadow` runs another beside it"
+        ))
+    })?;
+    Ok(conditional::json(&headers, found))
+}
+
+async fn promote(
+    State(site): State<Arc<Site>>,
+    Path(module): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let operator = operator(&site, &headers)?;
+    let parameters = Parameters::parse(query.as_deref(), &["why", "if"])?;
+    let act = Act::Promote { module, conditions: parameters.conditions };
+    give(&site, operator, parameters.why, act).await
 }
 
 async fn pause(
@@ -135,6 +188,7 @@ impl From<Refusal> for Problem {
 struct Parameters {
     why: Option<String>,
     replaces: Option<String>,
+    conditions: Vec<String>,
 }
 
 impl Parameters {
@@ -144,6 +198,10 @@ impl Parameters {
             if !allowed.contains(&&*name) {
                 let known = allowed.join("`, `");
                 return Err(Problem::bad_request(format!("there is no parameter `{name}`; there are `{known}`")));
+            }
+            if name == "if" {
+                parameters.conditions.push(value.into_owned());
+                continue;
             }
             let place = if name == "why" { &mut parameters.why } else { &mut parameters.replaces };
             if place.replace(value.into_owned()).is_some() {

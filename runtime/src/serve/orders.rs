@@ -89,6 +89,23 @@ pub enum Act {
         /// The module.
         module: String,
     },
+    /// Run a module beside the active one of its name, and compare.
+    Shadow {
+        /// The component.
+        bytes: bytes::Bytes,
+    },
+    /// Run nothing beside the active module any more.
+    EndShadow {
+        /// The module.
+        module: String,
+    },
+    /// Make the shadow active.
+    Promote {
+        /// The module.
+        module: String,
+        /// What has to hold of the comparison so far, each as a person writes it.
+        conditions: Vec<String>,
+    },
     /// Give the module no more records.
     Pause {
         /// The module.
@@ -146,6 +163,8 @@ pub struct Released {
     pub running: Option<String>,
     /// Why the module gets no records; `None` while it does.
     pub paused: Option<String>,
+    /// The digest that runs beside it.
+    pub shadow: Option<String>,
     /// The number of the newest decision.
     pub sequence: i64,
     /// What was decided, the newest first.

@@ -15,6 +15,8 @@ pub struct Site {
     readiness: ArcSwap<Readiness>,
     metrics: Arc<Metrics>,
     released: ArcSwap<Vec<Released>>,
+    /// By module: how its shadow compares.
+    comparisons: ArcSwap<BTreeMap<String, serde_json::Value>>,
     operators: Operators,
 }
 
@@ -45,6 +47,7 @@ impl Site {
             readiness: ArcSwap::from_pointee(Readiness::NotReady("modules and state are not loaded yet".to_owned())),
             metrics,
             released: ArcSwap::default(),
+            comparisons: ArcSwap::default(),
             operators: Operators::default(),
         }
     }
@@ -64,6 +67,15 @@ impl Site {
     #[must_use]
     pub fn released(&self) -> Arc<Vec<Released>> {
         self.released.load_full()
+    }
+
+    /// Shows how the shadows of modules compare.
+    pub fn set_comparisons(&self, comparisons: BTreeMap<String, serde_json::Value>) {
+        self.comparisons.store(Arc::new(comparisons));
+    }
+
+    pub(super) fn comparisons(&self) -> Arc<BTreeMap<String, serde_json::Value>> {
+        self.comparisons.load_full()
     }
 
     pub(super) fn operators(&self) -> &Operators {

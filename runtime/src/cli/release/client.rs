@@ -87,15 +87,38 @@ impl Client {
         self.send(minreq::get(format!("{}{path}", self.server)))
     }
 
+    /// The same, where there may be nothing.
+    pub(super) fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ServerError> {
+        match self.get(path) {
+            Ok(found) => Ok(Some(found)),
+            Err(ServerError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn delete<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ServerError> {
+        self.order(minreq::delete, path, query, Vec::new())
+    }
+
     pub(super) fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<T, ServerError> {
+        self.order(minreq::post, path, query, body)
+    }
+
+    fn order<T: DeserializeOwned>(
+        &self,
+        method: fn(String) -> minreq::Request,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<T, ServerError> {
         let token = self.token.as_deref().ok_or(ServerError::NoToken)?;
         let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let request = minreq::post(format!("{}{path}?{query}", self.server))
+        let request = method(format!("{}{path}?{query}", self.server))
             .with_header("Authorization", format!("Bearer {}", token.trim()))
             .with_header("Content-Type", "application/wasm")
             .with_body(body);

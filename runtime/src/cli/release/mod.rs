@@ -1,12 +1,13 @@
-//! `lakeward deploy`, `rollback`, `pause`, `resume` and `modules`: orders to a running pipeline, over its HTTP side.
+//! `lakeward deploy`, `shadow`, `promote`, `rollback`, `pause`, `resume` and `modules`: orders to a running pipeline, over its HTTP side.
 
 mod client;
 mod show;
 
 pub use client::ServerError;
 
-use super::{DeployArgs, Error, ModuleArgs, ModulesArgs, ServerArgs};
+use super::{DeployArgs, Error, ModuleArgs, ModulesArgs, PromoteArgs, ServerArgs, ShadowArgs, output};
 use crate::clock;
+use crate::release::compare::Report;
 use crate::serve::orders::{Accepted, Released};
 use crate::transform::ModuleFile;
 use client::Client;
@@ -18,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a shadow compares before it is reported on, where nothing else is said.
+const SHADOW_FOR: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct Modules {
@@ -39,6 +43,81 @@ pub fn deploy(args: &DeployArgs) -> Result<(), Error> {
         query.push(("replaces", &seen.digest));
     }
     let accepted: Accepted = client.post("/v1/modules", &query, file.bytes)?;
+    finish(&client, &args.server, &accepted, Some(&accepted.digest))
+}
+
+/// Runs a module beside the active one and reports; or ends it.
+///
+/// # Errors
+/// When the file is no module, or the pipeline does not take it.
+pub fn shadow(args: &ShadowArgs) -> Result<(), Error> {
+    let client = Client::new(&args.server)?;
+    let query: Vec<(&str, &str)> = args.why.iter().map(|why| ("why", why.as_str())).collect();
+    if let Some(name) = &args.end {
+        let accepted: Accepted = client.delete(&format!("/v1/modules/{name}/shadow"), &query)?;
+        return output::print(&if args.server.json {
+            serde_json::to_string(&accepted).unwrap_or_default() + "\n"
+        } else {
+            format!("decision {}: module {name} has no shadow any more\n", accepted.sequence)
+        });
+    }
+    if let Some(name) = &args.report {
+        return report(&args.server, &client.get(&format!("/v1/modules/{name}/shadow"))?);
+    }
+    let Some(path) = &args.file else { return Ok(()) };
+    let file = ModuleFile::read(path)?;
+    let (name, digest) = (file.manifest.name.clone(), file.digest.clone());
+    let path = format!("/v1/modules/{name}/shadow");
+    let stands =
+        modules(&client)?.iter().any(|module| module.module == name && module.shadow.as_ref() == Some(&digest));
+    if !stands {
+        let accepted: Accepted = client.post(&path, &query, file.bytes)?;
+        eprint!("{}", show::shadowed(&accepted));
+    }
+    let within = args.within.unwrap_or(SHADOW_FOR);
+    let started = clock::instant();
+    let found = loop {
+        std::thread::sleep(ASK_EVERY);
+        let found: Option<Report> = client.find(&path)?;
+        let enough = match (args.records, &found) {
+            (Some(records), found) => found.as_ref().is_some_and(|report| report.records >= records),
+            (None, _) => started.elapsed() >= within,
+        };
+        match found {
+            Some(found) if enough => break found,
+            None if enough => return Err(Error::NothingCompared { module: name }),
+            _ => {}
+        }
+    };
+    report(&args.server, &found)
+}
+
+fn report(args: &ServerArgs, report: &Report) -> Result<(), Error> {
+    let json = || serde_json::to_string(report).unwrap_or_default() + "\n";
+    output::print(&if args.json { json() } else { report.to_string() })
+}
+
+/// Makes the shadow of a module active.
+///
+/// # Errors
+/// When it has none, or a condition does not hold.
+pub fn promote(args: &PromoteArgs) -> Result<(), Error> {
+    let client = Client::new(&args.server)?;
+    let is_file = std::path::Path::new(&args.module).extension().is_some_and(|kind| kind == "wasm");
+    let name = if is_file {
+        let file = ModuleFile::read(std::path::Path::new(&args.module))?;
+        let name = file.manifest.name;
+        let stands = modules(&client)?.into_iter().find(|module| module.module == name);
+        if stands.and_then(|module| module.shadow).as_ref() != Some(&file.digest) {
+            return Err(Error::NotTheShadow { module: name, path: args.module.clone() });
+        }
+        name
+    } else {
+        args.module.clone()
+    };
+    let conditions = args.conditions.iter().map(|condition| ("if", condition.as_str()));
+    let query: Vec<(&str, &str)> = args.why.iter().map(|why| ("why", why.as_str())).chain(conditions).collect();
+    let accepted: Accepted = client.post(&format!("/v1/modules/{name}/promote"), &query, Vec::new())?;
     finish(&client, &args.server, &accepted, Some(&accepted.digest))
 }
 
@@ -83,11 +162,9 @@ pub fn list(args: &ModulesArgs) -> Result<(), Error> {
         None => modules(&client)?,
     };
     if args.server.json {
-        println!("{}", serde_json::to_string(&modules).unwrap_or_default());
-    } else {
-        print!("{}", if args.module.is_some() { show::histories(&modules) } else { show::overview(&modules) });
+        return output::print(&(serde_json::to_string(&modules).unwrap_or_default() + "\n"));
     }
-    Ok(())
+    output::print(&if args.module.is_some() { show::histories(&modules) } else { show::overview(&modules) })
 }
 
 fn modules(client: &Client) -> Result<Vec<Released>, ServerError> {
@@ -116,10 +193,9 @@ fn finish(client: &Client, args: &ServerArgs, accepted: &Accepted, digest: Optio
         }
         std::thread::sleep(ASK_EVERY);
     };
-    if args.json {
-        println!("{}", serde_json::to_string(accepted).unwrap_or_default());
+    output::print(&if args.json {
+        serde_json::to_string(accepted).unwrap_or_default() + "\n"
     } else {
-        print!("{}", show::accepted(accepted, digest.is_some(), followed, asked.elapsed()));
-    }
-    Ok(())
+        show::accepted(accepted, digest.is_some(), followed, asked.elapsed())
+    })
 }

@@ -20,6 +20,16 @@ pub(super) fn accepted(accepted: &Accepted, runs: bool, followed: bool, waited: 
     text
 }
 
+/// A shadow that was started.
+pub(super) fn shadowed(accepted: &Accepted) -> String {
+    let Accepted { module, sequence, version, changes, .. } = accepted;
+    let mut text = format!("decision {sequence}: {version} runs beside module {module}\n");
+    for change in changes {
+        text += &format!("  {change}\n");
+    }
+    text
+}
+
 /// A line for each module.
 pub(super) fn overview(modules: &[Released]) -> String {
     let mut table = Table::new(0);
