@@ -6,6 +6,7 @@
 mod audit;
 mod bad_config;
 mod case;
+mod commands;
 mod dirty;
 mod evil;
 mod exact;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         torture::cases(),
         audit::cases(),
         recreated::cases(),
+        commands::cases(),
     ];
     let trials = themes.into_iter().flatten().map(|case| case.trial(&shared)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
