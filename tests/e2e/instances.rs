@@ -23,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kafka("instances::share_by_the_newer_group_protocol", &[Need::Python, Need::RetailData], |stage| {
             share(stage, "group.protocol", "consumer")
         }),
+        Case::kafka("instances::a_restart_does_not_wait_for_the_dead", &[Need::Python, Need::RetailData], restart),
         Case::kafka("instances::take_over_from_a_killed_one", &[Need::Python, Need::RetailData], take_over),
     ]
 }
@@ -39,6 +40,7 @@ fn share(stage: &Stage, property: &str, value: &str) -> Result<()> {
     let mut second = stage.start(&mut world.config)?;
     wait_for_partitions(&mut second, |count| (1..PARTITIONS as usize).contains(&count))?;
     wait_for_partitions(&mut first, |count| (1..PARTITIONS as usize).contains(&count))?;
+    wait_running(&mut first)?;
     world.produce()?;
     // Each answers for the partitions of both, and both say the same.
     world.wait_for_all(&mut first)?;
@@ -47,6 +49,7 @@ fn share(stage: &Stage, property: &str, value: &str) -> Result<()> {
     // Who leaves hands over.
     ensure!(first.terminate()?.success(), "an instance did not leave well");
     wait_for_partitions(&mut second, |count| count == PARTITIONS as usize)?;
+    wait_running(&mut second)?;
     world.produce()?;
     world.wait_for_all(&mut second)?;
     ensure!(second.terminate()?.success(), "an instance did not end well");
@@ -73,6 +76,30 @@ fn take_over(stage: &Stage) -> Result<()> {
     world.produce()?;
     world.wait_for_all(&mut third)?;
     ensure!(third.terminate()?.success(), "an instance did not end well");
+    exact::check_several(stage, &world.produced)
+}
+
+/// The one that was killed is a member of the group until its session ends, and that is long after its successor is ready.
+fn restart(stage: &Stage) -> Result<()> {
+    let mut world = World::new(stage)?;
+    world.config.text("kafka.properties", "session.timeout.ms", "300000");
+    let mut first = stage.start(&mut world.config)?;
+    first.wait_ready()?;
+    world.produce()?;
+    world.wait_for_all(&mut first)?;
+    let group = format!("lakeward.{}", stage.pipeline());
+    let members = stage.kafka()?.members(&group)?;
+    ensure!(members.len() == 1, "{members:?}");
+    let listen = first.listen().to_owned();
+    first.kill()?;
+
+    let mut second = stage.start_at(&listen, &world.config)?;
+    second.wait_ready()?;
+    world.produce()?;
+    world.wait_for_all(&mut second)?;
+    let now = stage.kafka()?.members(&group)?;
+    ensure!(now.contains(&members[0]), "the group has missed {members:?} already: {now:?}");
+    ensure!(second.terminate()?.success(), "an instance did not end well");
     exact::check_several(stage, &world.produced)
 }
 
@@ -116,6 +143,14 @@ impl World {
             Ok((read == all).then_some(()))
         })
     }
+}
+
+/// Waits until the status says that all is well again.
+fn wait_running(instance: &mut Instance) -> Result<()> {
+    instance.wait_for(LIMIT, "the state to be running", |instance| {
+        let Ok(answer) = instance.get("/v1/status") else { return Ok(None) };
+        Ok((answer.json()?["state"] == "running").then_some(()))
+    })
 }
 
 /// Waits until the number of partitions that the instance reads is as it should be, and all others are known to be elsewhere.

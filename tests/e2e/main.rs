@@ -6,6 +6,7 @@
 mod audit;
 mod bad_config;
 mod case;
+mod commands;
 mod dirty;
 mod evil;
 mod exact;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         releases::cases(),
         audit::cases(),
         recreated::cases(),
+        commands::cases(),
     ];
     let trials = themes.into_iter().flatten().map(|case| case.trial(&shared)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -34,6 +34,12 @@ impl Instance {
         Ok(Self { process: Leashed::spawn(command)?, listen: listen.to_owned(), log: log.to_owned() })
     }
 
+    /// Where it answers.
+    #[must_use]
+    pub fn listen(&self) -> &str {
+        &self.listen
+    }
+
     /// Waits until `/readyz` says yes.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use futures::executor::block_on;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeSet;
@@ -143,6 +144,17 @@ impl Kafka {
             Ok(_) => Ok(()),
             Err((topic, code)) => bail!("adding partitions to {topic}: {code}"),
         }
+    }
+
+    /// The client ids of a group's members, dead ones that nobody has missed yet among them.
+    ///
+    /// # Errors
+    /// When the broker does not say.
+    pub fn members(&self, group: &str) -> Result<Vec<String>> {
+        let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create()?;
+        let groups = client.fetch_group_list(Some(group), ADMIN_LIMIT)?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|member| member.client_id().to_owned()).collect())
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {

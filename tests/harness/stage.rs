@@ -290,15 +290,23 @@ impl Stage {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self, config: &mut Config) -> Result<Instance> {
-        let run = self.runs.fetch_add(1, Ordering::Relaxed);
         // A new port each time: after a SIGKILL the old one may still be closing.
         let listen = format!("127.0.0.1:{}", free_port()?);
         config.text("serve", "listen", &listen);
+        self.start_at(&listen, config)
+    }
+
+    /// The same at an address that the configuration gives already.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_at(&self, listen: &str, config: &Config) -> Result<Instance> {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let path = self.folder().join(format!("lakeward-{run}.toml"));
         fs::write(&path, config.toml())?;
         let mut command = self.command()?;
         command.arg("run").arg("--config").arg(path);
-        Instance::start(&mut command, &listen, &self.folder().join(format!("{run}.log")))
+        Instance::start(&mut command, listen, &self.folder().join(format!("{run}.log")))
     }
 
     /// Runs a query over tables of the lake, given by name and path.

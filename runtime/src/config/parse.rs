@@ -27,6 +27,9 @@ impl Config {
         let substituted = substitute::substitute(text, env)?;
         let mut config: Self =
             toml::from_str(&substituted.text).map_err(|error| layout_error(&error, &substituted, text))?;
+        let line = |offset: usize| line_of(text, substituted.original(offset));
+        config.kafka.properties.locate(line);
+        config.lake.options.locate(line);
         if config.modules.is_empty() {
             return Err(Error::NoModules);
         }
@@ -43,6 +46,11 @@ impl Config {
     }
 }
 
+/// The line of a byte, from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
 /// The error with the line of the original text: the text that was parsed may hold secrets.
 fn layout_error(error: &toml::de::Error, substituted: &Substituted, original: &str) -> Error {
     let message = error.message().to_owned();
@@ -51,7 +59,7 @@ fn layout_error(error: &toml::de::Error, substituted: &Substituted, original: &s
     let (start, end) = (at(span.start), at(span.end));
     let line_start = original[..start].rfind('\n').map_or(0, |newline| newline + 1);
     let shown: String = original[line_start..].lines().next().unwrap_or_default().chars().take(SHOWN).collect();
-    let line = 1 + original[..start].matches('\n').count();
+    let line = line_of(original, start);
     let indent = original[line_start..start].chars().count();
     let marked = original[start..end.max(start)].lines().next().unwrap_or_default().chars().count();
     let marks = "^".repeat(marked.min(shown.chars().count().saturating_sub(indent)).max(1));

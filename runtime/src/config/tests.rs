@@ -83,6 +83,9 @@ fn a_full_file_is_read_whole() {
     assert_eq!((config.kafka.brokers.as_deref(), config.kafka.group.as_str()), (Some("127.0.0.1:9092"), "shop"));
     assert_eq!(config.kafka.properties.get("security.protocol"), Some("SSL"));
     assert_eq!(config.kafka.properties.get("fetch.min.bytes"), Some("1000"));
+    let lines = |name: &str| config.kafka.properties.line(name);
+    assert_eq!(lines("fetch.min.bytes"), lines("security.protocol").map(|line| line + 1));
+    assert_eq!(lines("no.such"), None);
     let orders = &config.topics["orders"];
     assert_eq!((orders.start, orders.incarnation), (Start::Latest, 2));
     assert_eq!(orders.path.as_deref(), Some(Path::new("/etc/lakeward/events/*.ndjson")));

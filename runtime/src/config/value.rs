@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+use toml::Spanned;
 
 /// Passwords and keys, which are never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,39 +33,68 @@ impl fmt::Debug for Secret {
 /// Options that are passed on to another system, as text. Nested tables are taken as dotted names, so that
 /// `security.protocol = "SSL"` needs no quotes. Printed by name only: values may be passwords.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Properties(BTreeMap<String, String>);
+pub struct Properties {
+    values: BTreeMap<String, String>,
+    /// Where each value stands: its line, from 1; while the file is read, its first byte.
+    at: BTreeMap<String, usize>,
+}
 
 impl Properties {
     /// The names with their values, in order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The value of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The line of the configuration on which `name` is set, from 1.
+    #[must_use]
+    pub fn line(&self, name: &str) -> Option<usize> {
+        self.at.get(name).copied()
+    }
+
+    /// Turns bytes into lines.
+    pub(super) fn locate(&mut self, line: impl Fn(usize) -> usize) {
+        self.at.values_mut().for_each(|at| *at = line(*at));
+    }
+
+    fn flatten(&mut self, prefix: &str, table: BTreeMap<String, Spanned<Property>>) {
+        for (name, property) in table {
+            let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            let start = property.span().start;
+            match property.into_inner() {
+                Property::Scalar(value) => {
+                    self.at.insert(name.clone(), start);
+                    self.values.insert(name, value);
+                }
+                Property::Table(table) => self.flatten(&name, table),
+            }
+        }
     }
 }
 
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
 impl<'de> Deserialize<'de> for Properties {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut properties = BTreeMap::new();
-        flatten("", Deserialize::deserialize(deserializer)?, &mut properties);
-        Ok(Self(properties))
+        let mut properties = Self::default();
+        properties.flatten("", Deserialize::deserialize(deserializer)?);
+        Ok(properties)
     }
 }
 
 /// A value of a property: a scalar, or a table of more of them.
 enum Property {
     Scalar(String),
-    Table(BTreeMap<String, Property>),
+    Table(BTreeMap<String, Spanned<Property>>),
 }
 
 impl<'de> Deserialize<'de> for Property {
@@ -102,18 +132,6 @@ impl<'de> Deserialize<'de> for Property {
             }
         }
         deserializer.deserialize_any(Any)
-    }
-}
-
-fn flatten(prefix: &str, table: BTreeMap<String, Property>, into: &mut BTreeMap<String, String>) {
-    for (name, property) in table {
-        let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
-        match property {
-            Property::Scalar(value) => {
-                into.insert(name, value);
-            }
-            Property::Table(table) => flatten(&name, table, into),
-        }
     }
 }
 

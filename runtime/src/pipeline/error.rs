@@ -109,6 +109,14 @@ pub enum Error {
         /// The topic.
         topic: String,
     },
+    /// A Kafka property of the configuration is refused.
+    #[error("line {line} of the configuration cannot be used")]
+    Property {
+        /// The line, from 1.
+        line: usize,
+        /// Which one, and why.
+        source: source::Error,
+    },
     /// The engine or a module failed.
     #[error(transparent)]
     Transform(#[from] transform::Error),
@@ -271,7 +279,10 @@ impl Error {
             | Self::UnreadTopic { .. }
             | Self::NoBrokers { .. }
             | Self::Transform(transform::Error::Load { .. })
-            | Self::Source(source::Error::Configuration(_) | source::Error::Pattern { .. })
+            | Self::Property { .. }
+            | Self::Source(
+                source::Error::Property { .. } | source::Error::Configuration(_) | source::Error::Pattern { .. },
+            )
             | Self::Sink(
                 sink::Error::Location { .. }
                 | sink::Error::Options { .. }

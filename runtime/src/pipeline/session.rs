@@ -11,7 +11,7 @@ use crate::aggregate::{PartitionState, View};
 use crate::checkpoint::SourcePartition;
 use crate::config::{Config, Start};
 use crate::sink::{Table, Warehouse};
-use crate::source::{Assigned, Files, Kafka, Lease, LogRange, Reader, Settings};
+use crate::source::{self, Assigned, Files, Kafka, Lease, LogRange, Reader, Settings};
 use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -173,7 +173,13 @@ pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
 /// A client for the configured brokers.
 pub(super) fn connect(config: &Config, topic: &str) -> Result<Kafka, Error> {
     let settings = settings(config).ok_or_else(|| Error::NoBrokers { topic: topic.to_owned() })?;
-    Ok(Kafka::new(&settings)?)
+    Kafka::new(&settings).map_err(|source| match &source {
+        source::Error::Property { property, .. } => match config.kafka.properties.line(property) {
+            Some(line) => Error::Property { line, source },
+            None => source.into(),
+        },
+        _ => source.into(),
+    })
 }
 
 /// How a client is set up; `None` without brokers.

@@ -54,7 +54,8 @@ impl Warehouse {
         let Some(folder) = Self::at(location, options)?.local else { return Ok(()) };
         let failed = |source| Error::Folder { folder: folder.display().to_string(), source };
         // What is missing of the path would be made below what there is of it.
-        let there = folder.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(&folder);
+        let plain: PathBuf = folder.components().collect();
+        let there = plain.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(&plain);
         let probe = there.join(format!(".lakeward-check-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&probe).and_then(|()| std::fs::remove_dir(&probe)).map_err(failed)
     }

@@ -5,6 +5,14 @@
 #[non_exhaustive]
 pub enum Error {
     /// A Kafka property is not known to librdkafka, or its value is wrong.
+    #[error("the Kafka property {property} is refused: {reason}")]
+    Property {
+        /// The property.
+        property: String,
+        /// What librdkafka says.
+        reason: String,
+    },
+    /// The Kafka properties do not fit together.
     #[error("the Kafka configuration is refused: {0}")]
     Configuration(String),
     /// No broker answers.
@@ -75,7 +83,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NoTopic { .. } | Self::NoFiles { .. } => true,
-            Self::Configuration(_)
+            Self::Property { .. }
+            | Self::Configuration(_)
             | Self::Partition { .. }
             | Self::OutOfRange { .. }
             | Self::File { .. }

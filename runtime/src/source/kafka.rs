@@ -75,6 +75,10 @@ impl Kafka {
     /// # Errors
     /// When librdkafka refuses a property.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let mut all = ClientConfig::new();
+        all.extend(settings.properties.clone());
+        // Those too that only members of a group have: whoever checks a configuration makes no member.
+        all.create_native_config().map_err(refused)?;
         let mut config = ClientConfig::new();
         for (key, value) in defaults() {
             config.set(key, value);
@@ -83,8 +87,7 @@ impl Kafka {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &settings.brokers).set("group.id", &settings.group);
-        let consumer: BaseConsumer<Quiet> =
-            config.create_with_context(Quiet).map_err(|error| Error::Configuration(error.to_string()))?;
+        let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet).map_err(refused)?;
         Ok(Self { reading: None, consumer: Arc::new(consumer), brokers: settings.brokers.clone() })
     }
 
@@ -139,7 +142,6 @@ impl Kafka {
     /// # Errors
     /// When librdkafka refuses the assignment.
     pub fn assign(&mut self, assigned: &[Assigned]) -> Result<(), Error> {
-        let refused = |error: KafkaError| Error::Configuration(error.to_string());
         let mut list = TopicPartitionList::new();
         let mut slots = Vec::with_capacity(assigned.len());
         for slot in assigned {
@@ -158,6 +160,15 @@ impl Kafka {
 
     fn unreachable(&self, error: &KafkaError) -> Error {
         Error::Unreachable { brokers: self.brokers.clone(), reason: error.to_string() }
+    }
+}
+
+/// Why librdkafka takes no client or assignment. The value of a property is left out, it may be a password.
+pub(super) fn refused(error: KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, reason, property, _) => Error::Property { property, reason },
+        KafkaError::ClientCreation(reason) => Error::Configuration(reason),
+        error => Error::Configuration(error.to_string()),
     }
 }
 

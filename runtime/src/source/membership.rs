@@ -4,7 +4,7 @@
 //! hand-over waits for the last commit, and what is read stands where the tables say. The group is a division of labour and no fence:
 //! two instances that both believe to own a partition are told apart by the tables' commits.
 
-use super::kafka::{Quiet, Settings};
+use super::kafka::{Quiet, Settings, refused};
 use super::{Error, peers};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -79,7 +79,6 @@ impl Membership {
     /// # Errors
     /// When librdkafka refuses a property.
     pub fn join(settings: &Settings, topics: &[&str], address: &str, grace: Duration) -> Result<Self, Error> {
-        let refused = |error: rdkafka::error::KafkaError| Error::Configuration(error.to_string());
         let client_id = peers::client_id(address);
         let shared = Arc::new(Shared {
             assignment: watch::Sender::new(None),
