@@ -25,7 +25,10 @@ fn verdict_between(before: impl FnOnce(&mut Manifest), change: impl FnOnce(&mut 
     lines.extend(found.changes.iter().map(|change| line("~", &change.product, &change.column, &change.what)));
     for breaking in &found.breaking {
         lines.push(line("!", &breaking.product, &breaking.column, &breaking.what));
-        assert!(breaking.product.is_none() || breaking.ways == Way::BOTH || breaking.what.contains("a rename"), "{breaking:?}");
+        assert!(
+            breaking.product.is_none() || breaking.ways == Way::BOTH || breaking.what.contains("a rename"),
+            "{breaking:?}"
+        );
     }
     lines
 }
@@ -76,8 +79,14 @@ fn a_new_column_is_added_if_the_rows_so_far_can_do_without() {
 
 #[test]
 fn a_column_that_is_gone_is_null_from_then_on_if_it_could_be() {
-    check(verdict(|new| drop(new.products[0].columns.remove(2))), &["~ retail/sales customer_id: gone: the table keeps it"]);
-    check(verdict(|new| drop(new.products[0].columns.remove(3))), &["! retail/sales tags: gone, but the table promises"]);
+    check(
+        verdict(|new| drop(new.products[0].columns.remove(2))),
+        &["~ retail/sales customer_id: gone: the table keeps it"],
+    );
+    check(
+        verdict(|new| drop(new.products[0].columns.remove(3))),
+        &["! retail/sales tags: gone, but the table promises"],
+    );
 }
 
 #[test]
@@ -91,7 +100,10 @@ fn a_rename_is_seen_where_type_and_place_agree_and_suspected_where_only_the_type
         gone.name = "labels".into();
         new.products[0].columns.push(gone);
     });
-    check(moved.clone(), &["! retail/sales labels: a new list<string?> that is never null", "! retail/sales tags: gone, but"]);
+    check(
+        moved.clone(),
+        &["! retail/sales labels: a new list<string?> that is never null", "! retail/sales tags: gone, but"],
+    );
     assert!(moved[0].ends_with("(tags has its type: a rename is a column gone and a new one)"), "{moved:?}");
     assert!(moved[1].ends_with("(labels has its type: a rename is a column gone and a new one)"), "{moved:?}");
 }
@@ -110,7 +122,9 @@ fn nulls_may_go_and_not_come() {
 
 #[test]
 fn types_are_those_of_the_table() {
-    use DataType::{Date, Float32, Float64, Int8, Int16, Int32, Int64, String, Timestamp, Uint8, Uint16, Uint32, Uint64, Uuid};
+    use DataType::{
+        Date, Float32, Float64, Int8, Int16, Int32, Int64, String, Timestamp, Uint8, Uint16, Uint32, Uint64, Uuid,
+    };
     // The same in the table.
     for (old, new) in [(Uint8, Int16), (Int32, Uint16), (Uint32, Int64), (Uint64, Int64), (Uuid, String)] {
         types(old, new, &["~ retail/sales it: "]);
@@ -168,8 +182,12 @@ fn a_table_is_laid_out_once() {
         &["! retail/sales: its table is partitioned by month of sold_at, the new module partitions by day of sold_at"],
     );
     check(
-        verdict(|new| new.products[0].partition_by.push(PartitionBy { column: "invoice".into(), by: Granularity::Value })),
-        &["! retail/sales: its table is partitioned by month of sold_at, the new module partitions by month of sold_at, invoice"],
+        verdict(|new| {
+            new.products[0].partition_by.push(PartitionBy { column: "invoice".into(), by: Granularity::Value })
+        }),
+        &[
+            "! retail/sales: its table is partitioned by month of sold_at, the new module partitions by month of sold_at, invoice",
+        ],
     );
     check(
         verdict(|new| new.products[0].layer = lakeward_manifest::Layer::Bronze),
@@ -264,11 +282,17 @@ fn a_gold_product_keeps_what_its_groups_are() {
     let breaks = |change: fn(&mut lakeward_manifest::Gold), expected: &str| {
         check(verdict(|new| change(&mut new.gold[0])), &[&format!("{gold}{expected}")]);
     };
-    breaks(|gold| gold.keys[0].column = "invoice".into(), ": it was grouped by customer (customer_id) and is by customer (invoice)");
+    breaks(
+        |gold| gold.keys[0].column = "invoice".into(),
+        ": it was grouped by customer (customer_id) and is by customer (invoice)",
+    );
     breaks(|gold| gold.keys.clear(), ": it was grouped by customer (customer_id) and is by nothing");
     breaks(|gold| gold.window = Window::Tumbling { width_ms: 1_800_000 }, ": its windows were 1h wide and are 30m");
     breaks(|gold| gold.time = "paid_at".into(), ": its windows followed sold_at and follow paid_at");
-    breaks(|gold| gold.partition_by = Granularity::Day, ": its table is laid out by month, the new module lays it out by day");
+    breaks(
+        |gold| gold.partition_by = Granularity::Day,
+        ": its table is laid out by month, the new module lays it out by day",
+    );
     breaks(|gold| gold.measures[1].function = Function::Max, " revenue: it was sum(line_total) and is max(line_total)");
     breaks(|gold| gold.measures[1].data_type = decimal(38, 3), " revenue: it was decimal(18,3) and is decimal(38,3)");
     breaks(|gold| drop(gold.measures.remove(1)), " revenue: the measure is gone");
@@ -329,10 +353,7 @@ fn a_person_is_told_in_sections() {
       --as-version 2  a new product of the name with _v2 beside the old one, back-filled
       --rebuild       the product's table is emptied and written anew from the records
     ");
-    assert_eq!(
-        compare(&old, &old).to_string(),
-        "compatible: nothing differs that a table or its readers could see\n"
-    );
+    assert_eq!(compare(&old, &old).to_string(), "compatible: nothing differs that a table or its readers could see\n");
 }
 
 #[test]
