@@ -124,15 +124,18 @@ fn the_audit_stands_apart() {
 #[test]
 fn releases_know_what_a_module_makes_and_nothing_of_where_it_goes() {
     const KNOWN: [&str; 8] = ["release", "transform", "product", "decode", "aggregate", "record", "columns", "clock"];
+    // The log of deployments stands in the lake; the rest is a function of its arguments.
+    const OF_THE_LAKE: [&str; 2] = ["release/deployments.rs", "release/modules.rs"];
     fn rule(source: &Source) -> Vec<String> {
         let Some(inside) = source.path.strip_prefix("runtime/src/") else { return Vec::new() };
         let folder = inside.split(['/', '.']).next().unwrap_or_default();
         let code: String = source.text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
         let named = roots(&code).into_iter();
         match folder {
+            "release" if OF_THE_LAKE.contains(&inside) => Vec::new(),
             "release" => named
                 .filter(|name| !KNOWN.contains(name))
-                .map(|name| format!("the comparison of releases knows `{name}`"))
+                .map(|name| format!("what compares releases knows `{name}`"))
                 .collect(),
             "pipeline" | "cli" => Vec::new(),
             _ => named.filter(|name| *name == "release").map(|_| format!("{folder} knows releases")).collect(),

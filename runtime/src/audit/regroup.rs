@@ -8,7 +8,7 @@ use super::total::Total;
 use crate::checkpoint::Checkpoint;
 use crate::columns::table_type;
 use crate::sink::Part;
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch, new_null_array};
 use arrow_schema::DataType as ArrowType;
 use lakeward_manifest::DataType;
 use std::collections::{BTreeMap, HashMap};
@@ -143,9 +143,13 @@ impl<'a> Regrouped<'a> {
         if let Some(column) = rows.column_by_name(name) {
             return Some(ArrayRef::clone(column));
         }
-        let value = part.partition_values.get(name)?;
         let nullable = self.silver.product.columns.iter().any(|column| column.name == name && column.nullable);
-        constant(value.as_deref(), &self.silver.column_type(name)?, nullable, rows.num_rows())
+        let data_type = self.silver.column_type(name)?;
+        let Some(value) = part.partition_values.get(name) else {
+            // The file is older than the column, which is then null in all of its rows.
+            return nullable.then(|| new_null_array(&data_type, rows.num_rows()));
+        };
+        constant(value.as_deref(), &data_type, nullable, rows.num_rows())
     }
 
     fn source_type(&self, column: Option<&str>) -> Option<&'a DataType> {

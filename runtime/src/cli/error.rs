@@ -1,6 +1,6 @@
 //! Why a command fails, how that is told, and with which exit code.
 
-use super::{EXIT_USAGE, build, demo, new, release};
+use super::{EXIT_USAGE, build, compare, demo, new, release};
 use crate::transform::ReadError;
 use crate::{audit, config, pipeline, telemetry};
 use std::fmt::Write as _;
@@ -55,6 +55,9 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// Two modules cannot be compared, or the new one does not stand the comparison.
+    #[error(transparent)]
+    Compare(#[from] compare::Error),
     /// The audit cannot be made.
     #[error(transparent)]
     Audit(#[from] audit::Error),
@@ -108,6 +111,7 @@ impl Error {
             | Self::Runtime { .. } => false,
             Self::New(error) => error.is_usage(),
             Self::Server(error) => error.is_usage(),
+            Self::Compare(error) => error.is_usage(),
         };
         if usage { EXIT_USAGE } else { 1 }
     }

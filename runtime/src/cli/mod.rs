@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how an answer ends the process.
 
 pub mod build;
+pub mod compare;
 pub mod demo;
 mod error;
 pub mod inspect;
@@ -52,6 +53,8 @@ enum Command {
     New(NewArgs),
     Build(BuildArgs),
     Inspect(InspectArgs),
+    CheckCompat(CheckCompatArgs),
+    Diff(DiffArgs),
 }
 
 /// Run the whole pipeline here and now: an embedded broker, generated orders, a transform, a lake and live answers
@@ -306,6 +309,58 @@ pub struct InspectArgs {
     pub json: bool,
 }
 
+/// Say whether a module can take the place of another: what its tables can follow, and what breaks
+///
+/// Contacts nothing: it is for a domain team's CI. Ends with 0 if nothing breaks, with 1 if something does, with 64 if a file is no module.
+#[derive(Debug, Args)]
+pub struct CheckCompatArgs {
+    /// The module that is in use
+    #[arg(value_name = "OLD.wasm")]
+    pub old: PathBuf,
+    /// The module that is to replace it
+    #[arg(value_name = "NEW.wasm")]
+    pub new: PathBuf,
+    /// Print the verdict as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Compare what two modules make of past events, row by row
+///
+/// Reads the topics of the modules from Kafka (or from files, where the configuration says so), runs both modules over the same events on all
+/// cores and shows which rows, dead letters and gold groups differ. Writes nothing and joins no consumer group.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("where").required(true).multiple(true).args(["config", "events"]))]
+pub struct DiffArgs {
+    /// The module that is in use
+    #[arg(value_name = "OLD.wasm")]
+    pub old: PathBuf,
+    /// The module that is to replace it
+    #[arg(value_name = "NEW.wasm")]
+    pub new: PathBuf,
+    /// The configuration file: where the events are, what modules may use up, and the secret of masks
+    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// A file of events, one a line, instead of Kafka; `*` is taken in the last part
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Only this topic; with --events, the topic that the events are of
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// Where to begin: `earliest`, an RFC 3339 time or an offset
+    #[arg(long, value_name = "WHERE", default_value = "earliest")]
+    pub from: compare::Edge,
+    /// Where to end: `latest`, an RFC 3339 time or an offset, the record there not included
+    #[arg(long, value_name = "WHERE", default_value = "latest")]
+    pub to: compare::Edge,
+    /// End with 1 unless this holds, as `changed <= 0.1%` or `new_rejects = 0`; may be given several times
+    #[arg(long = "if", value_name = "CONDITION")]
+    pub conditions: Vec<crate::release::compare::Condition>,
+    /// Print the report as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs the command line of this process to its end.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -354,6 +409,8 @@ fn dispatch(command: &Command) -> Result<(), Error> {
             let module = crate::transform::ModuleFile::read(&args.file)?;
             output::print(if args.json { inspect::json(&module) } else { inspect::text(&module) })
         }
+        Command::CheckCompat(args) => Ok(compare::check_compat(args)?),
+        Command::Diff(args) => compare::diff(args),
     }
 }
 

@@ -301,6 +301,7 @@ impl Plan {
             schema: layout.table_schema(),
             partition_columns: layout.partition_columns(),
             track_files: matches!(kind, TableKind::State | TableKind::Gold),
+            evolves: !matches!(kind, TableKind::State | TableKind::Gold),
         };
         self.tables.push(TablePlan { spec, layout, kind, topic });
         self.tables.len() - 1

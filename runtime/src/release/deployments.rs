@@ -118,6 +118,7 @@ impl Deployments {
             schema: layout.table_schema(),
             partition_columns: Vec::new(),
             track_files: true,
+            evolves: false,
         };
         let table = Table::open(lake, pipeline, spec).await?;
         let checkpointed = table.checkpointed();

@@ -7,9 +7,11 @@ mod deployments;
 mod modules;
 mod outcome;
 mod standing;
+mod trial;
 
 pub use compat::Compatibility;
 pub use deployments::{AppendError, DEPLOYMENTS, Deployment, Deployments};
 pub use modules::{FindError, find, store};
 pub use outcome::{Cost, Dead, Outcome, Rows, Stopped};
 pub use standing::{Action, Standing};
+pub use trial::{Trial, TrialError};

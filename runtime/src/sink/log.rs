@@ -57,7 +57,8 @@ pub(super) struct Entry {
     pub(super) micro_batch: Option<i64>,
     pub(super) horizon_ms: Option<i64>,
     pub(super) topic_ids: BTreeMap<String, String>,
-    changes_schema: bool,
+    changes_protocol: bool,
+    metadata: Option<Value>,
     add: Vec<(String, FileEntry)>,
     remove: Vec<String>,
 }
@@ -88,8 +89,10 @@ impl Entry {
                     let id = |(topic, id): (&String, &Value)| Some((topic.clone(), id.as_str()?.to_owned()));
                     entry.topic_ids = ids.filter_map(id).collect();
                 }
-            } else if action.get("metaData").is_some() || action.get("protocol").is_some() {
-                entry.changes_schema = true;
+            } else if let Some(metadata) = action.get("metaData") {
+                entry.metadata = Some(metadata.clone());
+            } else if action.get("protocol").is_some() {
+                entry.changes_protocol = true;
             }
         }
         Ok(entry)
@@ -110,18 +113,21 @@ impl Table {
     /// [`Error::SchemaChanged`], or a failure of the store, after which the outcome is unknown: calling again with the same
     /// `commit_id` finds out.
     pub async fn commit(&mut self, commit: &Commit, commit_id: &str) -> Result<u64, Error> {
-        let bytes = bytes::Bytes::from(self.render(commit, commit_id));
         loop {
             if let Some(version) = self.catch_up(Some(commit_id)).await? {
                 return Ok(version);
             }
             self.verify(commit)?;
+            // Each time anew: what others committed may have added columns, and a `metaData` action without these would take them away.
+            let bytes = bytes::Bytes::from(self.render(commit, commit_id));
             let version = self.version + 1;
             let put = self.store.create(&entry_path(version), bytes.clone()).await;
             crate::fault::point("entry.put");
             match put {
                 Ok(()) => {
-                    self.advance(version, &self.parse_own(&bytes, version)?);
+                    let entry = self.parse_own(&bytes, version)?;
+                    self.follow(version, &entry)?;
+                    self.advance(version, &entry);
                     return Ok(version);
                 }
                 // Somebody was first, or our own earlier attempt landed: look.
@@ -139,20 +145,30 @@ impl Table {
     /// Reads what was committed since; returns the version of `commit_id` if it is among it.
     ///
     /// # Errors
-    /// When the log cannot be read, or the schema was changed.
+    /// When the log cannot be read, or the schema was changed to one that does not take the product's rows.
     pub async fn catch_up(&mut self, commit_id: Option<&str>) -> Result<Option<u64>, Error> {
         let mut own = None;
         while let Some(entry) = self.read_entry(self.version + 1).await? {
             let version = self.version + 1;
-            if entry.changes_schema {
-                return Err(Error::SchemaChanged { table: self.spec.path.clone(), version });
-            }
+            self.follow(version, &entry)?;
             if commit_id.is_some() && entry.commit_id.as_deref() == commit_id {
                 own = Some(version);
             }
             self.advance(version, &entry);
         }
         Ok(own)
+    }
+
+    /// Takes over what an entry does to the table's metadata: it may add columns, no more.
+    fn follow(&mut self, version: u64, entry: &Entry) -> Result<(), Error> {
+        let changed = || Error::SchemaChanged { table: self.spec.path.clone(), version };
+        if entry.changes_protocol {
+            return Err(changed());
+        }
+        if let Some(action) = &entry.metadata {
+            self.metadata = self.metadata.followed_by(action, &self.spec).ok_or_else(changed)?;
+        }
+        Ok(())
     }
 
     fn parse_own(&self, bytes: &[u8], version: u64) -> Result<Entry, Error> {
@@ -213,6 +229,9 @@ impl Table {
             },
         }});
         let mut lines = vec![info];
+        if !commit.add.is_empty() {
+            lines.extend(self.metadata.grown().map(|metadata| json!({"metaData": metadata})));
+        }
         for step in &commit.offsets {
             lines.push(json!({"txn": {"appId": step.partition.app_id(&self.pipeline), "version": step.next}}));
         }

@@ -2,6 +2,7 @@
 
 mod error;
 mod log;
+mod metadata;
 mod partition;
 mod ranges;
 mod schema;

@@ -41,27 +41,53 @@ fn data_type(data_type: &DataType) -> Value {
     }
 }
 
-/// What keeps rows of `ours` out of a table of schema `theirs`, for a person; empty if nothing does.
-pub(super) fn differences(ours: &Value, theirs: &Value) -> Vec<String> {
+/// How rows of one schema stand to a table of another.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Fit {
+    /// What keeps the rows out of the table, for a person; empty if nothing does.
+    pub(super) differences: Vec<String>,
+    /// The columns that the table gains with the first such rows, as its schema will hold them.
+    pub(super) lacking: Vec<Value>,
+}
+
+/// Compares the schema of rows with that of their table. Where the table `evolves` it may lack columns that are nullable, and have others
+/// that are: readers find null where a file lacks a column.
+pub(super) fn fit(ours: &Value, theirs: &Value, evolves: bool) -> Fit {
     let (ours, theirs) = (by_name(ours), by_name(theirs));
-    let mut differences = Vec::new();
+    let mut fit = Fit::default();
+    let nullable = |column: &Value| column["nullable"].as_bool().unwrap_or(true);
     for (name, column) in &ours {
+        let shown = show(&column["type"]);
         match theirs.iter().find(|(other, _)| other == name) {
-            None => differences.push(format!("column {name} ({}) is not in the table", show(&column["type"]))),
-            Some((_, other)) if other["type"] != column["type"] => differences.push(format!(
-                "column {name} is {} in the product and {} in the table",
-                show(&column["type"]),
-                show(&other["type"])
-            )),
+            // To a table upper and lower case are the same.
+            None if theirs.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) => fit
+                .differences
+                .push(format!("column {name} ({shown}) differs from one of the table in upper and lower case only")),
+            None if evolves && nullable(column) => fit.lacking.push((*column).clone()),
+            None => fit.differences.push(format!("column {name} ({shown}) is not in the table")),
+            Some((_, other)) if other["type"] != column["type"] => fit
+                .differences
+                .push(format!("column {name} is {shown} in the product and {} in the table", show(&other["type"]))),
+            Some((_, other)) if nullable(column) && !nullable(other) => {
+                fit.differences.push(format!("column {name} may be null in the product and never in the table"));
+            }
             Some(_) => {}
         }
     }
     for (name, column) in &theirs {
-        if !ours.iter().any(|(other, _)| other == name) {
-            differences.push(format!("column {name} ({}) of the table is not in the product", show(&column["type"])));
+        if !(ours.iter().any(|(other, _)| other == name) || evolves && nullable(column)) {
+            let shown = show(&column["type"]);
+            fit.differences.push(format!("column {name} ({shown}) of the table is not in the product"));
         }
     }
-    differences
+    fit
+}
+
+/// The schema with these columns behind its own.
+pub(super) fn with(schema: &Value, more: &[Value]) -> Value {
+    let own = schema["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let fields = [own, more].concat();
+    json!({"type": "struct", "fields": fields})
 }
 
 fn by_name(schema: &Value) -> Vec<(String, &Value)> {
@@ -77,33 +103,72 @@ fn show(data_type: &Value) -> String {
 mod tests {
     use super::*;
 
-    fn check(ours: &[(&str, DataType)], theirs: &[(&str, DataType)], expected: &[&str]) {
-        let schema = |columns: &[(&str, DataType)]| {
-            let fields: Vec<Field> =
-                columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
-            to_delta(&Schema::new(fields))
-        };
-        assert_eq!(differences(&schema(ours), &schema(theirs)), expected);
+    /// Columns by name, type, and whether they may be null.
+    type Columns<'a> = [(&'a str, DataType, bool)];
+
+    fn delta(columns: &Columns<'_>) -> Value {
+        let field =
+            |(name, data_type, nullable): &(&str, DataType, bool)| Field::new(*name, data_type.clone(), *nullable);
+        to_delta(&Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    #[track_caller]
+    fn check(evolves: bool, ours: &Columns<'_>, theirs: &Columns<'_>, differences: &[&str], lacking: &[&str]) {
+        let found = fit(&delta(ours), &delta(theirs), evolves);
+        let strings: Vec<String> = differences.iter().map(|text| (*text).to_owned()).collect();
+        let names: Vec<&str> = found.lacking.iter().map(|column| column["name"].as_str().unwrap()).collect();
+        assert_eq!((found.differences.as_slice(), names.as_slice()), (strings.as_slice(), lacking));
     }
 
     #[test]
     fn differences_name_the_column_and_both_types() {
-        let (text, long) = (DataType::Utf8, DataType::Int64);
-        check(&[("a", text.clone())], &[("a", text.clone())], &[]);
+        let (a, b) = (("a", DataType::Utf8, true), ("b", DataType::Int64, true));
+        let [not_there, not_ours] =
+            ["column b (long) is not in the table", "column b (long) of the table is not in the product"];
+        check(false, &[a.clone()], &[a.clone()], &[], &[]);
+        check(false, &[a.clone(), b.clone()], &[a.clone()], &[not_there], &[]);
+        check(false, &[a.clone()], &[a.clone(), b.clone()], &[not_ours], &[]);
         check(
-            &[("a", text.clone()), ("b", long.clone())],
-            &[("a", text.clone())],
-            &["column b (long) is not in the table"],
-        );
-        check(
-            &[("a", DataType::Decimal128(18, 2))],
-            &[("a", DataType::Decimal128(18, 3))],
+            true,
+            &[("a", DataType::Decimal128(18, 2), true)],
+            &[("a", DataType::Decimal128(18, 3), true)],
             &["column a is decimal(18,2) in the product and decimal(18,3) in the table"],
+            &[],
         );
+    }
+
+    #[test]
+    fn a_table_that_evolves_gains_nullable_columns_and_keeps_those_of_before() {
+        let (a, b) = (("a", DataType::Utf8, true), ("b", DataType::Int64, true));
+        let never = ("b", DataType::Int64, false);
+        check(true, &[a.clone(), b.clone()], &[a.clone()], &[], &["b"]);
+        check(true, &[a.clone()], &[a.clone(), b.clone()], &[], &[]);
+        check(true, &[b.clone()], &[a.clone()], &[], &["b"]);
+        check(true, &[a.clone(), never.clone()], &[a.clone()], &["column b (long) is not in the table"], &[]);
+        check(true, &[a.clone()], &[a, never.clone()], &["column b (long) of the table is not in the product"], &[]);
         check(
-            &[("a", text.clone())],
-            &[("a", text), ("b", long)],
-            &["column b (long) of the table is not in the product"],
+            true,
+            &[b.clone()],
+            &[never.clone()],
+            &["column b may be null in the product and never in the table"],
+            &[],
         );
+        check(true, &[never], &[b.clone()], &[], &[]);
+        check(
+            true,
+            &[("B", DataType::Int64, true)],
+            &[b],
+            &["column B (long) differs from one of the table in upper and lower case only"],
+            &[],
+        );
+    }
+
+    #[test]
+    fn new_columns_stand_behind_the_others_which_stay_as_they_are() {
+        let table = delta(&[("a", DataType::Utf8, false), ("b", DataType::Int64, true)]);
+        let rows = delta(&[("c", DataType::Date32, true), ("a", DataType::Utf8, false)]);
+        let merged = with(&table, &fit(&rows, &table, true).lacking);
+        let expected = [("a", DataType::Utf8, false), ("b", DataType::Int64, true), ("c", DataType::Date32, true)];
+        assert_eq!(merged, delta(&expected));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::log::{self, Entry};
+use super::metadata::Metadata;
 use super::schema;
 use super::warehouse::{TableStore, Warehouse};
 use super::writer::DataFile;
@@ -39,6 +40,9 @@ pub struct TableSpec {
     pub partition_columns: Vec<String>,
     /// Whether commits replace files, so that the list of files must be known.
     pub track_files: bool,
+    /// Whether the table may lack nullable columns of `schema`, which the first commit with files then adds, and have others. Not where rows
+    /// are read back: a partial aggregate without one of its columns is none.
+    pub evolves: bool,
 }
 
 /// An open table.
@@ -51,6 +55,7 @@ pub struct Table {
     pub(super) offsets: Checkpoint,
     pub(super) files: BTreeMap<String, FileEntry>,
     pub(super) topic_ids: BTreeMap<String, String>,
+    pub(super) metadata: Metadata,
     micro_batch: i64,
     horizon_ms: i64,
     checkpointed: u64,
@@ -96,6 +101,7 @@ impl Table {
             schema: SchemaRef::new(arrow_schema::Schema::empty()),
             partition_columns: Vec::new(),
             track_files: false,
+            evolves: false,
         };
         let mut table = Self::new(lake, pipeline, spec);
         if !table.exists().await? {
@@ -119,6 +125,7 @@ impl Table {
             offsets: Checkpoint::default(),
             files: BTreeMap::new(),
             topic_ids: BTreeMap::new(),
+            metadata: Metadata::default(),
             micro_batch: 0,
             horizon_ms: i64::MIN,
             checkpointed: 0,
@@ -276,23 +283,12 @@ impl Table {
             .snapshot()
             .map_err(|source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) })?;
         self.check_protocol(state.protocol().min_writer_version())?;
-        let metadata = serde_json::to_value(state.metadata()).unwrap_or_default();
-        let found: Value =
-            metadata["schemaString"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let mut differences = schema::differences(&schema::to_delta(&self.spec.schema), &found);
-        let partitions: Vec<&str> = metadata["partitionColumns"]
-            .as_array()
-            .map(|columns| columns.iter().filter_map(Value::as_str).collect())
-            .unwrap_or_default();
-        if partitions != self.spec.partition_columns {
-            differences.push(format!(
-                "the product is partitioned by {:?}, the table by {partitions:?}",
-                self.spec.partition_columns
-            ));
-        }
+        let action = serde_json::to_value(state.metadata()).unwrap_or_default();
+        let (metadata, differences) = Metadata::new(action, &self.spec);
         if !differences.is_empty() {
             return Err(Error::Schema { table: self.spec.path.clone(), differences: differences.join("; ") });
         }
+        self.metadata = metadata;
         self.version = state.version();
         if self.spec.track_files {
             for file in state.log_data().iter() {

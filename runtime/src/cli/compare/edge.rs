@@ -1,0 +1,55 @@
+//! Where a comparison begins or ends, as it is written on the command line.
+
+use std::str::FromStr;
+
+/// A place in every partition of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// The oldest record.
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+    /// The first record that is not older, in milliseconds since 1970-01-01T00:00:00Z.
+    Time(i64),
+    /// This offset.
+    Offset(i64),
+}
+
+impl FromStr for Edge {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || format!("{text:?} is none of earliest, latest, an RFC 3339 time and an offset");
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            number if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                number.parse().map(Self::Offset).map_err(|_| refused())
+            }
+            time => {
+                let time = chrono::DateTime::parse_from_rfc3339(time).map_err(|_| refused())?;
+                Ok(Self::Time(time.timestamp_millis()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_is_a_word_a_time_or_an_offset() {
+        let table = [
+            ("earliest", Ok(Edge::Earliest)),
+            ("latest", Ok(Edge::Latest)),
+            ("1970-01-01T00:00:01Z", Ok(Edge::Time(1_000))),
+            ("42", Ok(Edge::Offset(42))),
+            ("", Err("\"\" is none of earliest, latest, an RFC 3339 time and an offset".to_owned())),
+            ("-1", Err("\"-1\" is none of earliest, latest, an RFC 3339 time and an offset".to_owned())),
+        ];
+        for (text, expected) in table {
+            assert_eq!(text.parse(), expected);
+        }
+    }
+}

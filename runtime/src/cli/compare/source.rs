@@ -1,0 +1,184 @@
+//! Past events of a topic: from Kafka without joining a group, or from files.
+
+use super::super::DiffArgs;
+use super::edge::Edge;
+use super::error::Error;
+use super::progress::Progress;
+use crate::clock;
+use crate::config::Config;
+use crate::record::Chunk;
+use crate::source::{self, Assigned, Chunker, Files, Kafka, LogRange, Reader};
+use crossbeam_channel::Sender;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a partition may be silent although its log goes on.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// What is read by one reader.
+pub(super) struct Source {
+    reader: Box<dyn Reader>,
+    parts: Vec<Part>,
+}
+
+/// The records of a partition that are compared: from `assigned.start` up to, not including, `end`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    assigned: Assigned,
+    end: i64,
+}
+
+impl Source {
+    /// Opens what holds the events of these topics.
+    pub(super) fn open_all(args: &DiffArgs, config: Option<&Config>, topics: &[Arc<str>]) -> Result<Vec<Self>, Error> {
+        if let Some(events) = &args.events {
+            let [topic] = topics else { return Err(Error::WhichTopic { known: topics.join(", ") }) };
+            return Ok(vec![Self::files(args, topic, events)?]);
+        }
+        let of_files = |topic: &Arc<str>| config.and_then(|config| config.topics.get(&**topic)?.path.as_deref());
+        let mut sources = Vec::new();
+        for topic in topics {
+            if let Some(path) = of_files(topic) {
+                sources.push(Self::files(args, topic, path)?);
+            }
+        }
+        let of_kafka: Vec<&Arc<str>> = topics.iter().filter(|topic| of_files(topic).is_none()).collect();
+        if let Some(first) = of_kafka.first() {
+            let brokers = config.and_then(|config| Some((config, config.kafka.brokers.clone()?)));
+            let Some((config, brokers)) = brokers else { return Err(Error::NoBrokers { topic: first.to_string() }) };
+            sources.push(Self::kafka(args, config, brokers, &of_kafka)?);
+        }
+        Ok(sources)
+    }
+
+    fn files(args: &DiffArgs, topic: &Arc<str>, path: &std::path::Path) -> Result<Self, Error> {
+        let mut files = Files::new(path)?;
+        let range = files.log_range()?;
+        let at = |edge: Edge| match edge {
+            Edge::Earliest => Ok(range.start),
+            Edge::Latest => Ok(range.end),
+            Edge::Offset(offset) => Ok(offset),
+            Edge::Time(_) => Err(Error::NoTimes { topic: topic.to_string() }),
+        };
+        let part = Part::new(topic, 0, range, at(args.from)?, at(args.to)?);
+        files.assign(&part.assigned);
+        Ok(Self { reader: Box::new(files), parts: vec![part] })
+    }
+
+    fn kafka(args: &DiffArgs, config: &Config, brokers: String, topics: &[&Arc<str>]) -> Result<Self, Error> {
+        let properties =
+            config.kafka.properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let mut kafka = Kafka::new(&source::Settings { brokers, group: config.kafka.group.clone(), properties })?;
+        let mut parts = Vec::new();
+        for topic in topics {
+            for partition in kafka.partitions(topic)? {
+                let range = kafka.log_range(topic, partition)?;
+                let at = |edge: Edge| match edge {
+                    Edge::Earliest => Ok(range.start),
+                    Edge::Latest => Ok(range.end),
+                    Edge::Offset(offset) => Ok(offset),
+                    Edge::Time(ms) => kafka.offset_at(topic, partition, ms).map(|found| found.unwrap_or(range.end)),
+                };
+                parts.push(Part::new(topic, partition, range, at(args.from)?, at(args.to)?));
+            }
+        }
+        parts.retain(|part| part.assigned.start < part.end);
+        let assigned: Vec<Assigned> = parts.iter().map(|part| part.assigned.clone()).collect();
+        kafka.assign(&assigned)?;
+        Ok(Self { reader: Box::new(kafka), parts })
+    }
+
+    /// The offsets that are read.
+    pub(super) fn total(&self) -> u64 {
+        self.parts.iter().map(|part| u64::try_from(part.end - part.assigned.start).unwrap_or(0)).sum()
+    }
+
+    /// Reads all of it into `chunks`; ends early where nobody takes them any more.
+    pub(super) fn read(&mut self, chunks: &Sender<Chunk>, progress: &mut Progress<'_>) -> Result<(), Error> {
+        let assigned: Vec<Assigned> = self.parts.iter().map(|part| part.assigned.clone()).collect();
+        let mut chunker = Chunker::new(&assigned);
+        let position = |chunker: &Chunker| (0..assigned.len()).map(|slot| chunker.next(slot)).sum::<i64>();
+        let (mut at, mut moved) = (position(&chunker), clock::instant());
+        while let Some(slot) = (0..self.parts.len()).find(|slot| chunker.next(*slot) < self.parts[*slot].end) {
+            self.reader.read(&mut chunker)?;
+            let now = clock::instant();
+            progress.show(now);
+            while let Some((slot, chunk)) = chunker.take(now) {
+                if !self.send(slot, chunk, chunks) {
+                    return Ok(());
+                }
+            }
+            if position(&chunker) != at {
+                (at, moved) = (position(&chunker), now);
+            } else if now.duration_since(moved) >= STALLED {
+                let Part { assigned: Assigned { topic, partition, .. }, end } = &self.parts[slot];
+                let place = format!("{topic}/{partition} from offset {}", chunker.next(slot));
+                return Err(Error::Stalled { place, seconds: STALLED.as_secs(), end: *end });
+            }
+        }
+        chunker.close_all();
+        while let Some((slot, chunk)) = chunker.take(clock::instant()) {
+            if !self.send(slot, chunk, chunks) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, slot: usize, chunk: Chunk, chunks: &Sender<Chunk>) -> bool {
+        let chunk = cut(chunk, self.parts[slot].end);
+        chunk.is_empty() || chunks.send(chunk).is_ok()
+    }
+}
+
+impl Part {
+    /// The part of a log between two offsets; says so where the log does not reach so far back.
+    fn new(topic: &Arc<str>, partition: i32, range: LogRange, from: i64, to: i64) -> Self {
+        if from < range.start {
+            eprintln!("{topic}/{partition} begins at offset {}: what was before is gone", range.start);
+        }
+        let end = to.clamp(range.start, range.end);
+        let start = from.clamp(range.start, range.end).min(end);
+        Self { assigned: Assigned { topic: Arc::clone(topic), partition, start }, end }
+    }
+}
+
+/// The records of a chunk below `end`.
+fn cut(chunk: Chunk, end: i64) -> Chunk {
+    if chunk.next_offset() <= end {
+        return chunk;
+    }
+    let keep = chunk.count_before(end);
+    let mut kept = Chunk::new(Arc::clone(chunk.topic()), chunk.partition(), end);
+    (0..keep).for_each(|index| kept.push(chunk.record(index)));
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+
+    #[test]
+    fn a_chunk_is_cut_at_the_end() {
+        let mut chunk = Chunk::new("t".into(), 0, 3);
+        for offset in [3, 5, 8] {
+            chunk.push(Record { offset, timestamp_ms: 0, key: None, value: Some(b"x") });
+        }
+        let kept = cut(chunk, 8);
+        assert_eq!((0..kept.len()).map(|index| kept.offset(index)).collect::<Vec<_>>(), [3, 5]);
+    }
+
+    #[test]
+    fn a_part_lies_within_the_log() {
+        let range = LogRange { start: 10, end: 20 };
+        let part = |from, to| {
+            let part = Part::new(&"t".into(), 0, range, from, to);
+            (part.assigned.start, part.end)
+        };
+        assert_eq!(part(12, 15), (12, 15));
+        assert_eq!(part(0, 99), (10, 20));
+        assert_eq!(part(15, 12), (12, 12));
+        assert_eq!(part(30, 40), (20, 20));
+    }
+}

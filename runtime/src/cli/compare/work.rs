@@ -1,0 +1,127 @@
+//! The threads of a comparison: one reads, the others decode, run both modules and compare; chunks do not depend on each other.
+
+use super::error::Error;
+use super::progress::Progress;
+use super::source::Source;
+use crate::decode::{Decoder, Events};
+use crate::record::Chunk;
+use crate::release::compare::{Comparison, Side};
+use crate::release::{Outcome, Trial};
+use crossbeam_channel::{Receiver, bounded};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Chunks that wait, for each thread: a chunk takes longer to compare than to read.
+const WAITING: usize = 2;
+
+/// Two modules and who runs them.
+pub(super) struct Team {
+    pub(super) old: Arc<Trial>,
+    pub(super) new: Arc<Trial>,
+    pub(super) topics: Vec<Arc<str>>,
+    pub(super) threads: usize,
+}
+
+/// The topics that either module reads, or the one that is asked for.
+pub(super) fn topics(old: &Trial, new: &Trial, only: Option<&str>) -> Result<Vec<Arc<str>>, Error> {
+    let inputs = old.manifest().inputs.iter().chain(&new.manifest().inputs);
+    let topics: BTreeSet<&str> = inputs.map(|input| input.topic.as_str()).collect();
+    match only {
+        None => Ok(topics.into_iter().map(Into::into).collect()),
+        Some(topic) if topics.contains(topic) => Ok(vec![topic.into()]),
+        Some(topic) => {
+            let known = topics.into_iter().collect::<Vec<_>>().join(", ");
+            Err(Error::Topic { topic: topic.to_owned(), known })
+        }
+    }
+}
+
+impl Team {
+    /// Compares all records of these sources.
+    pub(super) fn compare(&self, mut sources: Vec<Source>, like: &Comparison) -> Result<Comparison, Error> {
+        let (chunks_in, chunks) = bounded::<Chunk>(self.threads * WAITING);
+        let compared = AtomicU64::new(0);
+        let workers: Vec<Worker<'_>> =
+            (0..self.threads).map(|_| Worker::new(self, like, &compared)).collect::<Result<_, _>>()?;
+        std::thread::scope(|scope| {
+            let mut running = Vec::with_capacity(workers.len());
+            for (index, worker) in workers.into_iter().enumerate() {
+                let (name, chunks) = (format!("compare-{index}"), chunks.clone());
+                let thread = std::thread::Builder::new().name(name).spawn_scoped(scope, || worker.run(chunks));
+                running.push(thread.map_err(Error::Thread)?);
+            }
+            drop(chunks);
+            let mut progress = Progress::new(&compared, sources.iter().map(Source::total).sum());
+            let read = sources.iter_mut().try_for_each(|source| source.read(&chunks_in, &mut progress));
+            drop(chunks_in);
+            let mut whole = like.fresh();
+            for thread in running {
+                whole.merge(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            read.map(|()| whole)
+        })
+    }
+}
+
+/// One thread's part.
+struct Worker<'a> {
+    team: &'a Team,
+    decoders: BTreeMap<Arc<str>, Topic>,
+    comparison: Comparison,
+    compared: &'a AtomicU64,
+    /// Which module is the first to run: they take turns, since the second one finds the columns in the cache.
+    new_first: bool,
+}
+
+/// How a topic is decoded, once for both modules.
+struct Topic {
+    decoder: Decoder,
+    /// The inputs of the old module that read it.
+    old: Vec<u32>,
+    /// Those of the new one.
+    new: Vec<u32>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(team: &'a Team, like: &Comparison, compared: &'a AtomicU64) -> Result<Self, Error> {
+        let mut decoders = BTreeMap::new();
+        for topic in &team.topics {
+            let (old, before): (Vec<_>, Vec<_>) = team.old.inputs(topic).unzip();
+            let (new, after): (Vec<_>, Vec<_>) = team.new.inputs(topic).unzip();
+            let decoder = Decoder::new(&[before, after].concat())
+                .map_err(|source| Error::Decode { topic: topic.to_string(), source })?;
+            decoders.insert(Arc::clone(topic), Topic { decoder, old, new });
+        }
+        Ok(Self { team, decoders, comparison: like.fresh(), compared, new_first: false })
+    }
+
+    fn run(mut self, chunks: Receiver<Chunk>) -> Comparison {
+        for chunk in chunks {
+            self.chunk(&chunk);
+            self.compared.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        }
+        self.comparison
+    }
+
+    fn chunk(&mut self, chunk: &Chunk) {
+        let Some(Topic { decoder, old, new }) = self.decoders.get_mut(chunk.topic()) else { return };
+        let events = decoder.decode(chunk, 0);
+        let (before, after) = events.split_at(old.len());
+        let run = |trial: &Trial, inputs: &[u32], events: &[Events]| {
+            inputs.iter().zip(events).map(|(input, events)| trial.outcome(*input, events)).collect::<Vec<_>>()
+        };
+        self.new_first = !self.new_first;
+        let (was, is) = if self.new_first {
+            let is = run(&self.team.new, new, after);
+            (run(&self.team.old, old, before), is)
+        } else {
+            (run(&self.team.old, old, before), run(&self.team.new, new, after))
+        };
+        self.comparison.chunk(chunk, &sides(before, &was), &sides(after, &is));
+    }
+}
+
+fn sides<'a>(events: &'a [Events], outcomes: &'a [Outcome]) -> Vec<Side<'a>> {
+    events.iter().zip(outcomes).map(|(events, outcome)| Side { events, outcome }).collect()
+}
