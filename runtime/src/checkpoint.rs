@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// A topic-partition of one incarnation of a topic.
+/// A topic-partition of one incarnation of a topic; or, in tables that several modules feed, the progress of one module in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourcePartition {
     /// The topic.
@@ -13,9 +13,29 @@ pub struct SourcePartition {
     pub incarnation: u32,
     /// The partition.
     pub partition: i32,
+    /// The module whose progress it is, where that differs, or once did, from the progress of the others that read the topic.
+    pub reader: Option<Arc<str>>,
 }
 
 impl SourcePartition {
+    /// A partition, whoever reads it.
+    #[must_use]
+    pub fn new(topic: impl Into<Arc<str>>, incarnation: u32, partition: i32) -> Self {
+        Self { topic: topic.into(), incarnation, partition, reader: None }
+    }
+
+    /// The progress of one module in the partition.
+    #[must_use]
+    pub fn of_reader(&self, module: &str) -> Self {
+        Self { reader: Some(module.into()), ..self.clone() }
+    }
+
+    /// The partition itself.
+    #[must_use]
+    pub fn of_all(&self) -> Self {
+        Self { reader: None, ..self.clone() }
+    }
+
     /// The Delta `txn` application id under which a table of `pipeline` stores this partition's next offset.
     #[must_use]
     pub fn app_id(&self, pipeline: &str) -> String {
@@ -34,18 +54,24 @@ impl SourcePartition {
         Self::parse(app_id.strip_prefix("lakeward/")?.strip_prefix(pipeline)?.strip_prefix('/')?)
     }
 
-    /// Reads what [`fmt::Display`] writes, `orders#0/3`; `None` for anything else.
+    /// Reads what [`fmt::Display`] writes, `orders#0/3` or `orders#0/3@retail`; `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (topic_incarnation, partition) = text.rsplit_once('/')?;
         let (topic, incarnation) = topic_incarnation.rsplit_once('#')?;
-        Some(Self { topic: topic.into(), incarnation: incarnation.parse().ok()?, partition: partition.parse().ok()? })
+        let (partition, reader) = match partition.split_once('@') {
+            Some((partition, reader)) => (partition, Some(reader.into())),
+            None => (partition, None),
+        };
+        let (incarnation, partition) = (incarnation.parse().ok()?, partition.parse().ok()?);
+        Some(Self { topic: topic.into(), incarnation, partition, reader })
     }
 }
 
 impl fmt::Display for SourcePartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}#{}/{}", self.topic, self.incarnation, self.partition)
+        write!(f, "{}#{}/{}", self.topic, self.incarnation, self.partition)?;
+        self.reader.as_ref().map_or(Ok(()), |reader| write!(f, "@{reader}"))
     }
 }
 
@@ -95,16 +121,20 @@ mod tests {
     use super::*;
 
     fn orders(partition: i32) -> SourcePartition {
-        SourcePartition { topic: "orders".into(), incarnation: 0, partition }
+        SourcePartition::new("orders", 0, partition)
     }
 
     #[test]
     fn an_app_id_reads_back() {
-        let partition = SourcePartition { topic: "a/b#c".into(), incarnation: 3, partition: 7 };
+        let partition = SourcePartition::new("a/b#c", 3, 7);
         let id = partition.app_id("shop");
         assert_eq!(id, "lakeward/shop/a/b#c#3/7");
         assert_eq!(partition.of_topic(), "a/b#c#3");
-        assert_eq!(SourcePartition::from_app_id("shop", &id), Some(partition));
+        assert_eq!(SourcePartition::from_app_id("shop", &id), Some(partition.clone()));
+        let own = partition.of_reader("retail");
+        assert_eq!(own.to_string(), "a/b#c#3/7@retail");
+        assert_eq!(SourcePartition::parse(&own.to_string()), Some(own.clone()));
+        assert_eq!(own.of_all(), partition);
         assert_eq!(SourcePartition::from_app_id("shop2", &id), None);
         assert_eq!(SourcePartition::from_app_id("shop", "lakeward/shop/orders"), None);
     }

@@ -56,6 +56,14 @@ impl Product {
     /// # Errors
     /// When there is nothing of the kind to replace, or the result does not build.
     pub fn retail_variant(&self, name: &str, replaced: &[(&str, &str)]) -> Result<PathBuf> {
+        self.variant("retail", name, replaced)
+    }
+
+    /// The same as a module of another name.
+    ///
+    /// # Errors
+    /// When there is nothing of the kind to replace, or the result does not build.
+    pub fn variant(&self, module_name: &str, name: &str, replaced: &[(&str, &str)]) -> Result<PathBuf> {
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         let key = format!("variant {name}");
         if let Some(module) = modules.get(&key) {
@@ -73,7 +81,7 @@ impl Product {
         std::fs::write(folder.join("src/lib.rs"), source)?;
         let sdk = workspace.join("sdk");
         let manifest = format!(
-            "[package]\nname = \"retail\"\nversion = \"0.2.0\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n\
+            "[package]\nname = {module_name:?}\nversion = \"0.2.0\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n\
              [dependencies]\nlakeward-sdk = {{ path = {sdk:?} }}\n[workspace]\n\
              [profile.module]\ninherits = \"release\"\nopt-level = 1\npanic = \"abort\"\nstrip = \"debuginfo\"\n"
         );

@@ -85,7 +85,7 @@ impl<'a> Counting<'a> {
         let (mut tally, ledger) = (Tally::default(), self.ledger);
         for name in &*entry.modules {
             let module = self.subjects.modules.iter().position(|module| module.name == *name)?;
-            for (partition, range) in &entry.offsets {
+            for (partition, range) in entry.ranges_of(name) {
                 let topic = &partition.topic;
                 if !self.subjects.modules[module].topics.contains(topic) {
                     continue;

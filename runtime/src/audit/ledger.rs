@@ -85,21 +85,29 @@ impl Ledger {
         entries.sort_by_key(|entry| entry.micro_batch);
         let mut steps: BTreeMap<SourcePartition, Vec<Step>> = BTreeMap::new();
         let mut ledger = Self::default();
+        // A module that was ever apart from the others in a partition has a chain of its own there, over all micro-batches that it ran in.
+        let named = entries.iter().flat_map(|entry| entry.offsets.keys());
+        let readers: BTreeSet<SourcePartition> = named.filter(|of| of.reader.is_some()).cloned().collect();
         for entry in &entries {
             if entry.is_move && !entry.tables.contains(system::DEAD_LETTERS) {
                 ledger.pass(entry);
                 continue;
             }
-            for (partition, range) in &entry.offsets {
-                if entry.is_move && range.end < range.start {
-                    ledger.back.entry(partition.clone()).or_default().push((entry.micro_batch, range.end));
+            for (partition, range) in entry.offsets.iter().filter(|(partition, _)| partition.reader.is_none()) {
+                let own =
+                    readers.iter().filter(|reader| reader.of_all() == *partition).filter(|reader| entry.is_of(reader));
+                for of in std::iter::once(partition).chain(own) {
+                    let range = entry.offsets.get(of).unwrap_or(range);
+                    if entry.is_move && range.end < range.start {
+                        ledger.back.entry(of.clone()).or_default().push((entry.micro_batch, range.end));
+                    }
+                    steps.entry(of.clone()).or_default().push(Step {
+                        micro_batch: entry.micro_batch,
+                        from: range.start,
+                        next: range.end,
+                        is_move: entry.is_move,
+                    });
                 }
-                steps.entry(partition.clone()).or_default().push(Step {
-                    micro_batch: entry.micro_batch,
-                    from: range.start,
-                    next: range.end,
-                    is_move: entry.is_move,
-                });
             }
         }
         ledger.chains = steps.into_iter().map(|(partition, steps)| (partition, Chain::of(steps))).collect();
@@ -159,6 +167,19 @@ fn share(names: &mut Arc<BTreeSet<String>>, others: &Arc<BTreeSet<String>>) {
 }
 
 impl Entry {
+    /// Whether the module of a reader ran, or was moved with the others.
+    fn is_of(&self, reader: &SourcePartition) -> bool {
+        self.is_move || reader.reader.as_ref().is_some_and(|module| self.modules.contains(&**module))
+    }
+
+    /// What a module read of each partition.
+    pub(super) fn ranges_of(&self, module: &str) -> impl Iterator<Item = (&SourcePartition, &Range<i64>)> {
+        let all = self.offsets.iter().filter(|(partition, _)| partition.reader.is_none());
+        all.map(move |(partition, range)| {
+            self.offsets.get_key_value(&partition.of_reader(module)).unwrap_or((partition, range))
+        })
+    }
+
     fn of(batch: &RecordBatch, row: usize) -> Option<Self> {
         let long = |name: &str| {
             let column = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
@@ -197,12 +218,39 @@ mod tests {
     use super::*;
 
     fn at(partition: i32) -> SourcePartition {
-        SourcePartition { topic: "orders".into(), incarnation: 0, partition }
+        SourcePartition::new("orders", 0, partition)
     }
 
     fn entry(micro_batch: i64, offsets: &[(i32, i64, i64)]) -> Entry {
         let range = |(partition, from, next): &(i32, i64, i64)| (at(*partition), Range { start: *from, end: *next });
         Entry { micro_batch, offsets: offsets.iter().map(range).collect(), ..Entry::default() }
+    }
+
+    #[test]
+    fn a_module_apart_from_the_others_has_a_chain_of_its_own() {
+        let run = |micro_batch, modules: &[&str], offsets: &[(SourcePartition, Range<i64>)]| Entry {
+            micro_batch,
+            modules: Arc::new(modules.iter().map(|name| (*name).to_owned()).collect()),
+            offsets: offsets.iter().cloned().collect(),
+            ..Entry::default()
+        };
+        let own = at(0).of_reader("retail");
+        let ledger = |from| {
+            Ledger::of(vec![
+                run(1, &["retail", "wholesale"], &[(at(0), 0..10)]),
+                // Paused, and resumed: it catches up while the others have nothing to read.
+                run(2, &["wholesale"], &[(at(0), 10..30)]),
+                run(3, &["retail", "wholesale"], &[(at(0), 30..30), (own.clone(), from..25)]),
+                run(4, &["retail", "wholesale"], &[(at(0), 30..40), (own.clone(), 25..40)]),
+                run(5, &["retail", "wholesale"], &[(at(0), 40..50)]),
+            ])
+        };
+        let found = ledger(10);
+        assert_eq!((found.chains[&at(0)].next, found.chains[&at(0)].faults.len()), (50, 0));
+        assert_eq!((found.chains[&own].next, found.chains[&own].faults.len()), (50, 0));
+        let ranges = found.entries.iter().flat_map(|entry| entry.ranges_of("retail")).map(|(_, range)| range.clone());
+        assert_eq!(ranges.collect::<Vec<_>>(), [0..10, 10..30, 10..25, 25..40, 40..50]);
+        assert_eq!(ledger(12).chains[&own].faults, ["no micro-batch accounts for offsets 10 to 11"]);
     }
 
     fn moved(micro_batch: i64, from: i64, next: i64, tables: &[&str]) -> Entry {

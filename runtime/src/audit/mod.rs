@@ -40,6 +40,7 @@ use crate::sink::{Snapshot, Warehouse, system};
 use ledger::Ledger;
 use letters::Letters;
 use live::Live;
+use offsets::Feeder;
 use origins::Origins;
 use progress::Progress;
 use regroup::Regrouped;
@@ -107,7 +108,9 @@ impl Audit<'_> {
         for product in &self.subjects.silver {
             silver.push(self.snapshot(&product.table()).await?);
         }
-        let known: BTreeSet<SourcePartition> = ledger.chains.keys().cloned().collect();
+        let mut known: BTreeSet<SourcePartition> = ledger.chains.keys().cloned().collect();
+        let modules = || self.subjects.modules.iter().map(|module| &module.name);
+        known.extend(ledger.chains.keys().flat_map(|partition| modules().map(|module| partition.of_reader(module))));
         let silver = with_offsets(silver, &known).await?;
         silver.iter().flatten().for_each(|opened| ledger.note_standing(opened.table.path(), &opened.offsets));
         Ok(Tables {
@@ -128,17 +131,19 @@ impl Audit<'_> {
     async fn offsets(&self, tables: &Tables) -> Vec<Check> {
         let ledger = &tables.ledger;
         let missing = |path: String| Check::not_checked("offsets", path, "there is no table yet");
-        let table = |path: String, topic: Option<&str>, opened: &Option<Opened>| match opened {
-            Some(opened) => offsets::of_table(&path, topic, ledger, &opened.offsets),
+        let commits = &tables.commits.offsets;
+        let table = |path: String, feeder: Feeder<'_>, opened: &Option<Opened>| match opened {
+            Some(opened) => offsets::of_table(&path, feeder, ledger, commits, &opened.offsets),
             None => missing(path),
         };
-        let mut checks = vec![offsets::of_commits(ledger, &tables.commits.offsets)];
+        let mut checks = vec![offsets::of_commits(ledger, commits)];
         for (silver, opened) in self.subjects.silver.iter().zip(&tables.silver) {
-            checks.push(table(silver.table(), Some(&silver.topic), opened));
+            checks.push(table(silver.table(), Feeder::Module(&silver.module, &silver.topic), opened));
         }
-        checks.push(table(system::DEAD_LETTERS.to_owned(), None, &tables.letters));
+        checks.push(table(system::DEAD_LETTERS.to_owned(), Feeder::All, &tables.letters));
         for ((gold, state), opened) in self.subjects.golds.iter().zip(&tables.states).zip(&tables.golds) {
-            checks.push(table(gold.state_table(), Some(self.subjects.topic_of(gold)), state));
+            let feeder = Feeder::Module(&self.subjects.silver[gold.from].module, self.subjects.topic_of(gold));
+            checks.push(table(gold.state_table(), feeder, state));
             checks.push(match (opened, state) {
                 (Some(opened), Some(state)) => offsets::of_gold(&gold.table(), &opened.offsets, &state.offsets),
                 _ => missing(gold.table()),

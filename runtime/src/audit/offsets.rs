@@ -32,35 +32,53 @@ pub(super) fn of_commits(ledger: &Ledger, own: &Checkpoint) -> Check {
             _ => {}
         }
     }
-    let records: i64 = ledger.chains.values().map(|chain| chain.next).sum();
-    let skipped: i64 =
-        ledger.chains.values().flat_map(|chain| &chain.skipped).map(|range| range.end - range.start).sum();
+    let all = || ledger.chains.iter().filter(|(partition, _)| partition.reader.is_none()).map(|(_, chain)| chain);
+    let records: i64 = all().map(|chain| chain.next).sum();
+    let skipped: i64 = all().flat_map(|chain| &chain.skipped).map(|range| range.end - range.start).sum();
     let moved = if skipped > 0 { format!(", {skipped} of them moved over") } else { String::new() };
-    let detail = format!("{} partitions, {records} offsets without gap or overlap{moved}", ledger.chains.len());
+    let detail = format!("{} partitions, {records} offsets without gap or overlap{moved}", all().count());
     Check::of("offsets", "_lakeward/commits", detail, bad)
 }
 
-/// A table that is committed before the commits table: it is as far or further.
+/// Who feeds a table that is committed before the commits table.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Feeder<'a> {
+    /// All modules.
+    All,
+    /// One module from one topic.
+    Module(&'a str, &'a str),
+}
+
+/// A table that is committed before the commits table, which stands at `commits`: it is as far or further. One of a module that stands
+/// apart from the others is as far as that module.
 #[must_use]
-pub(super) fn of_table(table: &str, topic: Option<&str>, ledger: &Ledger, own: &Checkpoint) -> Check {
+pub(super) fn of_table(
+    table: &str,
+    feeder: Feeder<'_>,
+    ledger: &Ledger,
+    commits: &Checkpoint,
+    own: &Checkpoint,
+) -> Check {
     let (mut bad, mut open, mut behind, mut partitions) = (Offenders::default(), 0, 0, 0_usize);
     for (partition, chain) in &ledger.chains {
-        if topic.is_some_and(|topic| *topic != *partition.topic) {
-            continue;
-        }
+        let expected = match feeder {
+            Feeder::All => chain.next,
+            Feeder::Module(_, topic) if *topic != *partition.topic || partition.reader.is_some() => continue,
+            Feeder::Module(module, _) => commits.get(&partition.of_reader(module)).unwrap_or(chain.next),
+        };
         partitions += 1;
         match own.get(partition) {
-            Some(next) if next > chain.next => open += next - chain.next,
-            Some(next) if next < chain.next => {
+            Some(next) if next > expected => open += next - expected,
+            Some(next) if next < expected => {
                 if ledger.moved_back.contains(&(table.to_owned(), partition.clone())) {
-                    behind += chain.next - next;
+                    behind += expected - next;
                 } else {
-                    bad.add(|| format!("{partition}: it is at {next}, the commits table at {}", chain.next));
+                    bad.add(|| format!("{partition}: it is at {next}, the commits table at {expected}"));
                 }
             }
             // A product that came later knows nothing of older incarnations.
-            None if chain.next > 0 && is_newest(ledger, partition) => {
-                bad.add(|| format!("{partition}: it has no offset, the commits table is at {}", chain.next));
+            None if expected > 0 && is_newest(ledger, partition) => {
+                bad.add(|| format!("{partition}: it has no offset, the commits table is at {expected}"));
             }
             _ => {}
         }
@@ -111,7 +129,8 @@ pub(super) fn of_topic(topic: &str, ledger: &Ledger, found: &Topics, stored: &BT
     }
     for (id, Log { start, end }) in logs {
         let is_its = |(partition, _): &(&SourcePartition, &super::chain::Chain)| {
-            *partition.topic == *topic && partition.partition == *id && is_newest(ledger, partition)
+            let is_it = *partition.topic == *topic && partition.partition == *id && partition.reader.is_none();
+            is_it && is_newest(ledger, partition)
         };
         let Some((partition, chain)) = ledger.chains.iter().rfind(is_its) else {
             lag += end - start;
@@ -134,7 +153,7 @@ mod tests {
     use super::*;
 
     fn at(incarnation: u32, partition: i32) -> SourcePartition {
-        SourcePartition { topic: "orders".into(), incarnation, partition }
+        SourcePartition::new("orders", incarnation, partition)
     }
 
     fn ledger() -> Ledger {
@@ -144,7 +163,7 @@ mod tests {
 
     fn check(own: &[(SourcePartition, i64)], outcome: Outcome, words: &str) {
         let own = own.iter().cloned().collect();
-        let check = of_table("silver/a/b", Some("orders"), &ledger(), &own);
+        let check = of_table("silver/a/b", Feeder::Module("a", "orders"), &ledger(), &Checkpoint::default(), &own);
         assert_eq!(check.outcome, outcome, "{check:?}");
         assert!(format!("{check:?}").contains(words), "{check:?}");
     }
@@ -155,6 +174,16 @@ mod tests {
         check(&[(at(1, 0), 15), (at(1, 1), 20)], Outcome::Ok, "5 offsets ahead are open");
         check(&[(at(1, 0), 9), (at(1, 1), 20)], Outcome::Failed, "orders#1/0: it is at 9, the commits table at 10");
         check(&[(at(1, 0), 10)], Outcome::Failed, "orders#1/1: it has no offset");
+    }
+
+    #[test]
+    fn the_table_of_a_module_apart_is_as_far_as_the_module() {
+        let commits: Checkpoint = [(at(1, 0).of_reader("a"), 4)].into_iter().collect();
+        let check = |next| {
+            let own = [(at(0, 0), 50), (at(1, 0), next), (at(1, 1), 20)].into_iter().collect();
+            of_table("silver/a/b", Feeder::Module("a", "orders"), &ledger(), &commits, &own).outcome
+        };
+        assert_eq!((check(4), check(3)), (Outcome::Ok, Outcome::Failed));
     }
 
     #[test]

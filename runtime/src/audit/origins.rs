@@ -77,7 +77,7 @@ pub(super) fn source_of(partition: &SourcePartition) -> Source {
 /// The partition that a pair of columns means.
 #[must_use]
 pub(super) fn partition_of(topic: &Arc<str>, (incarnation, partition): Source) -> SourcePartition {
-    SourcePartition { topic: Arc::clone(topic), incarnation: incarnation.cast_unsigned(), partition }
+    SourcePartition::new(Arc::clone(topic), incarnation.cast_unsigned(), partition)
 }
 
 /// The origin columns of some rows.

@@ -78,6 +78,11 @@ impl<'a> ChunkRun<'a> {
         if self.replayed { self.chunk.count_before(self.worker.lanes[self.lane].floors[table]) } else { 0 }
     }
 
+    /// The same, of what a table has of one module.
+    fn first_of(&self, table: usize, module: usize) -> usize {
+        if self.replayed { self.chunk.count_before(self.worker.lanes[self.lane].floor(table, module)) } else { 0 }
+    }
+
     /// Takes events through a module and on. What became of them is given back, with the rows where they are to be kept.
     fn input(&mut self, input: &Input, events: &Events, keep: bool) -> Result<Outcome, Error> {
         let plan = Arc::clone(&self.plan);
@@ -114,7 +119,7 @@ impl<'a> ChunkRun<'a> {
 
     /// Counts the records that the ledger does not have yet.
     fn count(&mut self, input: &Input, events: &Events, outcome: &Outcome) {
-        let first = u32::try_from(self.first(COMMITS)).unwrap_or(u32::MAX);
+        let first = u32::try_from(self.first_of(COMMITS, input.module)).unwrap_or(u32::MAX);
         let from = events.rows.partition_point(|record| *record < first);
         let undecoded = events.dead_letters.iter().filter(|letter| letter.index >= first).count() as u64;
         let with_rows = outcome.with_rows[from..].iter().filter(|with_rows| **with_rows).count() as u64;
@@ -151,7 +156,7 @@ impl<'a> ChunkRun<'a> {
 
     fn letter(&mut self, input: &Input, record: u32, stage: Stage, reason: &str, product: Option<&str>) {
         let record = record as usize;
-        if record < self.first(DEAD_LETTERS) {
+        if record < self.first_of(DEAD_LETTERS, input.module) {
             return;
         }
         let module = &self.plan.modules[input.module];

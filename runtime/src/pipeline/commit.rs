@@ -69,7 +69,7 @@ impl Tables {
         let topics = &self.topics;
         let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind;
         let commits = self.tables.iter_mut().enumerate().filter(of_kind).map(|(index, table)| {
-            let offsets = moves(table, group, plan.tables[index].topic);
+            let offsets = moves(plan, table, group, plan.tables[index].topic);
             let commit = Commit {
                 add: group.files[index].clone(),
                 remove: group.remove[index].clone(),
@@ -115,14 +115,21 @@ fn points(kind: TableKind) -> [&'static str; 2] {
     }
 }
 
-/// Every owned partition of the table's topic, from where the table stands to the micro-batch's end.
-fn moves(table: &Table, group: &Group, topic: Option<usize>) -> Vec<OffsetMove> {
+/// Every owned partition of the table's topic, from where the table stands to the micro-batch's end. Where modules have progress of their
+/// own in the table, theirs moves too.
+fn moves(plan: &Plan, table: &Table, group: &Group, topic: Option<usize>) -> Vec<OffsetMove> {
     let fed_by = |(_, of, _): &&(SourcePartition, usize, i64)| topic.is_none_or(|topic| topic == *of);
-    let step = |(partition, _, next): &(SourcePartition, usize, i64)| {
-        let from = table.offsets().get(partition);
-        OffsetMove { partition: partition.clone(), from, next: from.map_or(*next, |from| from.max(*next)) }
+    let step = |partition: SourcePartition, next: i64| {
+        let from = table.offsets().get(&partition);
+        OffsetMove { partition, from, next: from.map_or(next, |from| from.max(next)) }
     };
-    group.positions.iter().filter(fed_by).map(step).collect()
+    let mut moves = Vec::new();
+    for (partition, topic, next) in group.positions.iter().filter(fed_by) {
+        moves.push(step(partition.clone(), *next));
+        let own = plan.readers(*topic).map(|reader| partition.of_reader(reader));
+        moves.extend(own.filter(|own| table.offsets().get(own).is_some()).map(|own| step(own, *next)));
+    }
+    moves
 }
 
 /// One table's commit. Without rows and without progress there is nothing to commit.

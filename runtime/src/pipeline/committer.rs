@@ -328,11 +328,17 @@ impl Committer {
         let total = counts.total();
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let stood = |partition: &SourcePartition| self.tables.tables[COMMITS].offsets().get(partition);
-        let offsets: BTreeMap<String, [i64; 2]> = group
-            .positions
-            .iter()
-            .map(|(partition, _, next)| (partition.to_string(), [stood(partition).unwrap_or(0), *next]))
-            .collect();
+        let mut offsets: BTreeMap<String, [i64; 2]> = BTreeMap::new();
+        for (partition, topic, next) in &group.positions {
+            let from = stood(partition);
+            offsets.insert(partition.to_string(), [from.unwrap_or(0), from.map_or(*next, |from| from.max(*next))]);
+            // What a module reads behind or before the others is told beside it.
+            for own in self.plan.readers(*topic).map(|reader| partition.of_reader(reader)) {
+                if let Some(from_own) = stood(&own).filter(|own| Some(*own) != from) {
+                    offsets.insert(own.to_string(), [from_own, from_own.max(*next)]);
+                }
+            }
+        }
         CommitRow {
             micro_batch: group.micro_batch,
             kind: CommitKind::MicroBatch,

@@ -1,6 +1,6 @@
 //! One partition in its worker's hands: how far it is, what each table has of it already, and its aggregate state.
 
-use super::plan::Plan;
+use super::plan::{COMMITS, DEAD_LETTERS, Plan};
 use crate::aggregate::PartitionState;
 use crate::checkpoint::SourcePartition;
 
@@ -18,10 +18,21 @@ pub(super) struct Lane {
     pub(super) shown: i64,
     /// By table: records below this offset are in it already.
     pub(super) floors: Vec<i64>,
+    /// The same of the tables that all modules feed, by module of the plan that has progress of its own there.
+    pub(super) own_floors: Vec<OwnFloors>,
     /// The largest floor: from here on nothing needs to be left out.
     pub(super) settled: i64,
     /// The aggregate state, by gold product.
     pub(super) states: Vec<(usize, PartitionState)>,
+}
+
+/// Where the tables that all modules feed stand for one module.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OwnFloors {
+    /// The module's index in the plan.
+    pub(super) module: usize,
+    pub(super) dead_letters: i64,
+    pub(super) commits: i64,
 }
 
 impl Lane {
@@ -32,12 +43,23 @@ impl Lane {
         topic: usize,
         partition: SourcePartition,
         floors: Vec<i64>,
-        states: Vec<(usize, PartitionState)>,
+        own_floors: Vec<OwnFloors>,
     ) -> Self {
         let follows = |(table, _): &(usize, &i64)| plan.tables[*table].topic.is_none_or(|fed_by| fed_by == topic);
-        let relevant: Vec<i64> = floors.iter().enumerate().filter(follows).map(|(_, floor)| *floor).collect();
+        let mut relevant: Vec<i64> = floors.iter().enumerate().filter(follows).map(|(_, floor)| *floor).collect();
+        relevant.extend(own_floors.iter().flat_map(|own| [own.dead_letters, own.commits]));
         let next = relevant.iter().copied().min().unwrap_or(0);
         let settled = relevant.iter().copied().max().unwrap_or(0);
-        Self { slot, topic, partition, next, shown: next, floors, settled, states }
+        Self { slot, topic, partition, next, shown: next, floors, own_floors, settled, states: Vec::new() }
+    }
+
+    /// Where a table stands for a module.
+    pub(super) fn floor(&self, table: usize, module: usize) -> i64 {
+        let own = self.own_floors.iter().find(|own| own.module == module);
+        match own {
+            Some(own) if table == DEAD_LETTERS => own.dead_letters,
+            Some(own) if table == COMMITS => own.commits,
+            _ => self.floors[table],
+        }
     }
 }

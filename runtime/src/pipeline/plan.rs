@@ -318,6 +318,13 @@ impl Plan {
         active.chain(shadows).collect()
     }
 
+    /// The names of the modules that read a topic.
+    pub(super) fn readers(&self, topic: usize) -> impl Iterator<Item = &str> {
+        let mut modules: Vec<usize> = self.topics[topic].inputs.iter().map(|input| input.module).collect();
+        modules.dedup();
+        modules.into_iter().map(|module| self.modules[module].manifest().name.as_str())
+    }
+
     /// Whether `other` has the same topics, products, tables and groups at the same places, so that workers can go on with it between two
     /// micro-batches; what the modules do and what they read of an event may differ.
     pub(super) fn has_shape_of(&self, other: &Self) -> bool {

@@ -2,7 +2,9 @@
 
 use super::commit::{chain, persist};
 use super::plan::Plan;
+use super::session::Slot;
 use super::{Error, check_topics};
+use crate::checkpoint::SourcePartition;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::release::{self, Action, AppendError, Deployment, Deployments, Standing};
@@ -23,6 +25,22 @@ pub(super) struct Release {
     pub(super) plan: Arc<Plan>,
     /// The topics that any module reads, a paused one too.
     pub(super) topics: Vec<String>,
+    /// Modules that get no records, each with the topics that it reads.
+    paused: Vec<(String, Vec<String>)>,
+}
+
+impl Release {
+    /// The paused modules that read a topic.
+    pub(super) fn paused_readers(&self, topic: &str) -> impl Iterator<Item = &str> {
+        let reads = move |(_, topics): &&(String, Vec<String>)| topics.iter().any(|of| of == topic);
+        self.paused.iter().filter(reads).map(|(name, _)| name.as_str())
+    }
+
+    /// The progress that modules may have of their own in a partition.
+    pub(super) fn progress_of(&self, slot: &Slot) -> impl Iterator<Item = SourcePartition> {
+        let all = self.plan.readers(slot.topic).chain(self.paused_readers(&slot.partition.topic));
+        all.map(|reader| slot.partition.of_reader(reader))
+    }
 }
 
 /// The modules, by the log.
@@ -157,7 +175,7 @@ impl Releases {
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
-        let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut modules, mut shadows, mut topics, mut paused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (name, standing) in &standings {
             let Some(digest) = standing.active() else { continue };
             let module = self.module(digest).await?;
@@ -165,8 +183,11 @@ impl Releases {
                 let found = module.manifest().name.clone();
                 return Err(Error::ModuleName { configured: name.clone(), found });
             }
-            topics.extend(module.manifest().inputs.iter().map(|input| input.topic.clone()));
-            if standing.paused.is_none() {
+            let read: Vec<String> = module.manifest().inputs.iter().map(|input| input.topic.clone()).collect();
+            topics.extend(read.iter().cloned());
+            if standing.paused.is_some() {
+                paused.push((name.clone(), read));
+            } else {
                 modules.push(module);
                 if let Some(shadow) = &standing.shadow {
                     shadows.push(self.module(shadow).await?);
@@ -177,7 +198,7 @@ impl Releases {
         topics.dedup();
         let plan = Plan::new(&self.config, &modules, &shadows)?;
         check_topics(&self.config, &plan)?;
-        let release = Release { plan: Arc::new(plan), topics };
+        let release = Release { plan: Arc::new(plan), topics, paused };
         if instead.is_none() {
             self.built = Some((key, release.clone()));
         }

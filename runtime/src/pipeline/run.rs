@@ -211,7 +211,7 @@ impl Pipeline {
                 }
             }
         };
-        let mut session = session::open(&self.config, plan, &lake, tables, found, lease.as_ref(), gone).await?;
+        let mut session = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
         self.site.publish(catalog(plan, &lake), session.views.iter().map(Arc::clone));
         let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
         let stuck = std::mem::take(&mut session.stuck);

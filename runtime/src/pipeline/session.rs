@@ -1,16 +1,17 @@
 //! Opens the tables, finds where each partition stands, and restores the aggregate state: everything before the first record.
 
 use super::Error;
-use super::commit::Tables;
+use super::commit::{Tables, commit_one};
 use super::committer::forgettable_us;
-use super::lane::Lane;
+use super::lane::{Lane, OwnFloors};
 use super::others::{Others, by_partition};
-use super::plan::{Gold, Plan, TableKind};
+use super::plan::{COMMITS, DEAD_LETTERS, Gold, Plan, TableKind};
+use super::releases::Release;
 use super::topics::Topics;
 use crate::aggregate::{PartitionState, View};
 use crate::checkpoint::SourcePartition;
 use crate::config::{Config, Start};
-use crate::sink::{Table, Warehouse};
+use crate::sink::{Commit, OffsetMove, Table, Warehouse};
 use crate::source::{self, Assigned, Files, Kafka, Lease, LogRange, Reader, Settings};
 use futures::StreamExt;
 use std::collections::BTreeMap;
@@ -75,19 +76,22 @@ pub(super) async fn open_tables(config: &Config, plan: &Plan, lake: &Warehouse) 
 /// are read; all where there is none.
 pub(super) async fn open(
     config: &Config,
-    plan: &Plan,
+    release: &Release,
     lake: &Warehouse,
     mut tables: Vec<Table>,
     mut found: Found,
     lease: Option<&Lease>,
     gone: &[Gone],
 ) -> Result<Session, Error> {
+    let plan = &*release.plan;
     // What others committed while the partitions were waited for: whoever had them may have written until then.
     for table in &mut tables {
         table.catch_up(None).await?;
     }
     found.set_incarnations(&tables);
-    let partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
+    let mut partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
+    let readers: Vec<SourcePartition> = found.slots.iter().flat_map(|slot| release.progress_of(slot)).collect();
+    partitions.extend(readers);
     let mut others = Others::new(plan, found.split(lease), config.gold.idle_after);
     for table in &mut tables {
         table.find_offsets(lake, &partitions).await?;
@@ -99,8 +103,10 @@ pub(super) async fn open(
     });
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
-        lanes.push(Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, Vec::new()));
+        let own = own_floors(plan, &tables, slot);
+        lanes.push(Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, own));
     }
+    note_paused(release, &mut tables, &lanes, &topics).await?;
     let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
     let (mut horizons_ms, mut forgotten_us) = (Vec::new(), Vec::new());
     for (index, gold) in plan.golds.iter().enumerate() {
@@ -144,7 +150,7 @@ pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
         let incarnation = settings.map_or(0, |topic| topic.incarnation);
         let slot = |partition: i32, log: LogRange| Slot {
             topic: index,
-            partition: SourcePartition { topic: Arc::clone(&topic.name), incarnation, partition },
+            partition: SourcePartition::new(Arc::clone(&topic.name), incarnation, partition),
             log,
         };
         if let Some(path) = settings.and_then(|topic| topic.path.as_ref()) {
@@ -311,6 +317,38 @@ fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot, gone: &[G
     let smallest = relevant.iter().map(|table| stored(*table).unwrap_or(default)).min().unwrap_or(default);
     let floor = |table: usize| if relevant.contains(&table) { stored(table).unwrap_or(default) } else { smallest };
     Ok((0..tables.len()).map(floor).collect())
+}
+
+/// Where the tables that all modules feed stand for modules with progress of their own.
+fn own_floors(plan: &Plan, tables: &[Table], slot: &Slot) -> Vec<OwnFloors> {
+    let mut floors = Vec::new();
+    for (module, of) in plan.modules.iter().enumerate() {
+        let own = slot.partition.of_reader(&of.manifest().name);
+        let stored = |table: usize| tables[table].offsets().get(&own);
+        if let (Some(dead_letters), Some(commits)) = (stored(DEAD_LETTERS), stored(COMMITS)) {
+            floors.push(OwnFloors { module, dead_letters, commits });
+        }
+    }
+    floors
+}
+
+/// Writes down where paused modules stand in the tables that all modules feed, before the others move on there without them.
+async fn note_paused(release: &Release, tables: &mut [Table], lanes: &[Lane], topics: &Topics) -> Result<(), Error> {
+    for table in [DEAD_LETTERS, COMMITS] {
+        let mut moves = Vec::new();
+        for lane in lanes {
+            let readers = release.paused_readers(&lane.partition.topic);
+            let own = readers.map(|reader| lane.partition.of_reader(reader));
+            let new = own.filter(|own| tables[table].offsets().get(own).is_none());
+            moves.extend(new.map(|partition| OffsetMove { partition, from: None, next: lane.floors[table] }));
+        }
+        if !moves.is_empty() {
+            let micro_batch = tables[table].micro_batch();
+            let commit = Commit { topic_ids: topics.of(&moves), offsets: moves, micro_batch, ..Commit::default() };
+            commit_one(&mut tables[table], commit).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a state table into the lanes of its topic, and shows it. What is in no lane is of others, or of partitions that the topic no

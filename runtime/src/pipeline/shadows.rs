@@ -40,9 +40,8 @@ impl Shadows {
             }
         }
         let reports = plan.shadows.iter().filter_map(|shadow| {
-            let name = plan.modules[shadow.active].manifest().name.clone();
-            let report = found.get(&name)?.1.report();
-            Some((name, serde_json::to_value(report).unwrap_or_default()))
+            let report = found.get(&plan.modules[shadow.active].manifest().name)?.1.report();
+            Some((shadow.module.digest().to_string(), serde_json::to_value(report).unwrap_or_default()))
         });
         self.site.set_comparisons(reports.collect());
     }

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_commit_notes_the_ids_of_the_topics_that_it_names() {
         let step = |topic: &str, partition| OffsetMove {
-            partition: SourcePartition { topic: topic.into(), incarnation: 2, partition },
+            partition: SourcePartition::new(topic, 2, partition),
             from: None,
             next: 5,
         };

@@ -131,6 +131,18 @@ impl Deployments {
         Ok(log)
     }
 
+    /// Opens the log where there is one, and makes nothing: for those who only read.
+    ///
+    /// # Errors
+    /// When the lake fails, or the table is another's.
+    pub async fn find(lake: &Warehouse, pipeline: &str) -> Result<Option<Self>, sink::Error> {
+        let first = lake.get(&format!("{DEPLOYMENTS}/_delta_log"), "00000000000000000000.json").await?;
+        match first {
+            Some(_) => Self::open(lake, pipeline).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Reads what was decided since; `true` if anything was.
     ///
     /// # Errors
@@ -224,7 +236,7 @@ impl Deployments {
 
 /// A module's sequence as the table's offsets know it.
 fn sequence_of(module: &str) -> SourcePartition {
-    SourcePartition { topic: format!("deployments/{module}").into(), incarnation: 0, partition: 0 }
+    SourcePartition::new(format!("deployments/{module}"), 0, 0)
 }
 
 fn columns(pipeline: &str, deployment: &Deployment) -> Vec<ArrayRef> {

@@ -101,8 +101,9 @@ async fn comparison(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let comparisons = site.comparisons();
-    let found = comparisons.get(&name).ok_or_else(|| {
+    let (released, comparisons) = (site.released(), site.comparisons());
+    let shadow = released.iter().find(|released| released.module == name).and_then(|module| module.shadow.as_ref());
+    let found = shadow.and_then(|shadow| comparisons.get(shadow)).ok_or_else(|| {
         Problem::not_found(format!(
             "nothing was compared with module `{name}` yet; `lakeward shadow` runs another beside it"
         ))

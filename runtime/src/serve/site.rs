@@ -15,7 +15,7 @@ pub struct Site {
     readiness: ArcSwap<Readiness>,
     metrics: Arc<Metrics>,
     released: ArcSwap<Vec<Released>>,
-    /// By module: how its shadow compares.
+    /// By the digest of a shadow: how it compares.
     comparisons: ArcSwap<BTreeMap<String, serde_json::Value>>,
     operators: Operators,
 }
@@ -69,7 +69,7 @@ impl Site {
         self.released.load_full()
     }
 
-    /// Shows how the shadows of modules compare.
+    /// Shows how shadows compare, by their digests.
     pub fn set_comparisons(&self, comparisons: BTreeMap<String, serde_json::Value>) {
         self.comparisons.store(Arc::new(comparisons));
     }

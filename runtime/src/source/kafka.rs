@@ -110,7 +110,8 @@ impl Kafka {
     /// Asks for the ids of topics over this client's connections, which stay for as long as it is kept.
     #[must_use]
     pub fn topic_ids(&self) -> TopicIds {
-        TopicIds { consumer: Arc::clone(&self.consumer), brokers: self.brokers.clone() }
+        let (consumer, brokers) = (Arc::clone(&self.consumer), self.brokers.clone());
+        TopicIds { consumer, brokers, has_controller: Arc::default() }
     }
 
     /// What of a partition can be read.

@@ -28,7 +28,7 @@ fn origins(offsets: &[i64]) -> Origins {
 
 /// A micro-batch over offsets 0 to 9 that counts so many with rows, skips and dead letters; and what the tables hold of it.
 fn check(counts: [i64; 3], rows: &[i64], dead: &[i64], said: &[&str]) {
-    let partition = SourcePartition { topic: "orders".into(), incarnation: 0, partition: 0 };
+    let partition = SourcePartition::new("orders", 0, 0);
     let [with_rows, skips, dead_letters] = counts;
     let names = |name: &str| Arc::new([name.to_owned()].into_iter().collect());
     let entry = Entry {

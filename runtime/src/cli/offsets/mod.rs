@@ -8,7 +8,6 @@ mod show;
 use super::{Error, MoveArgs, OffsetsArgs, OffsetsCommand, output, run, verify};
 use crate::audit::Subjects;
 use crate::config::Config;
-use crate::pipeline;
 
 /// Shows or moves offsets.
 ///
@@ -26,9 +25,10 @@ pub fn offsets(args: &OffsetsArgs) -> Result<(), Error> {
 
 fn show(path: &std::path::Path, json: bool) -> Result<(), Error> {
     let config = Config::load(path)?;
-    let subjects = Subjects::of(&pipeline::read_modules(&config, &run::build_crate)?);
     let lake = verify::open_lake(&config)?;
-    let show::Shown { rows, notes } = run::runtime()?.block_on(show::read(&config, &lake, &subjects))?;
+    let runtime = run::runtime()?;
+    let subjects = Subjects::of(&runtime.block_on(verify::active_modules(&config, &lake))?);
+    let show::Shown { rows, notes } = runtime.block_on(show::read(&config, &lake, &subjects))?;
     output::print(if json { show::json(&rows) } else { show::text(&rows) })?;
     notes.iter().for_each(|note| output::say(format_args!("{note}\n")));
     Ok(())
@@ -36,9 +36,10 @@ fn show(path: &std::path::Path, json: bool) -> Result<(), Error> {
 
 fn move_offsets(args: &MoveArgs) -> Result<(), Error> {
     let config = Config::load(&args.config)?;
-    let subjects = Subjects::of(&pipeline::read_modules(&config, &run::build_crate)?);
     let lake = verify::open_lake(&config)?;
+    let runtime = run::runtime()?;
+    let subjects = Subjects::of(&runtime.block_on(verify::active_modules(&config, &lake))?);
     let wanted = plan::Wanted::of(args, &subjects)?;
-    let moved = run::runtime()?.block_on(moving::run(&config, &lake, &subjects, &wanted))?;
+    let moved = runtime.block_on(moving::run(&config, &lake, &subjects, &wanted))?;
     output::print(moved)
 }

@@ -35,7 +35,7 @@ pub(super) async fn run(
         let found = tokio::task::block_in_place(|| targets_of(config, &topic, wanted.to, wanted.partition))?;
         for (partition, target) in found {
             let incarnation = incarnations.get(&topic).copied().unwrap_or(0);
-            targets.insert(SourcePartition { topic: topic.clone(), incarnation, partition }, target);
+            targets.insert(SourcePartition::new(topic.clone(), incarnation, partition), target);
         }
     }
     let found = lake::topics(config, subjects).await;
@@ -184,12 +184,15 @@ async fn carry_out(
         }
         versions.insert(path.clone(), table.version().into());
     }
-    let offsets: BTreeMap<String, [i64; 2]> = targets
+    let mut offsets: BTreeMap<String, [i64; 2]> = targets
         .iter()
         .map(|(partition, (next, _))| {
             (partition.to_string(), [plan.from.get(partition).copied().unwrap_or(*next), *next])
         })
         .collect();
+    // Modules that stand apart from the others come from elsewhere.
+    let apart = plan.steps.get(system::COMMITS).into_iter().flatten().filter(|step| step.partition.reader.is_some());
+    offsets.extend(apart.map(|step| (step.partition.to_string(), [step.from.unwrap_or(step.next), step.next])));
     let row = CommitRow {
         micro_batch: micro_batch + 1,
         kind: CommitKind::Moved,

@@ -151,6 +151,11 @@ impl Plan {
             for (partition, (target, log)) in targets.iter().filter(|(partition, _)| follows(partition)) {
                 let from = offsets.and_then(|offsets| offsets.get(partition));
                 plan.add(&table.path, partition, from, *target, *log);
+                // In the tables that all feed, modules that stand apart go there with the others.
+                let own = offsets.into_iter().flat_map(Checkpoint::iter);
+                for (own, from) in own.filter(|(own, _)| own.reader.is_some() && own.of_all() == *partition) {
+                    plan.add(&table.path, own, Some(from), *target, *log);
+                }
             }
         }
         Ok(plan)
@@ -169,7 +174,7 @@ impl Plan {
         let step = OffsetMove { partition: partition.clone(), from, next: target };
         self.steps.entry(table.to_owned()).or_default().push(step);
         if target > stands {
-            let unread = self.unread.entry(partition.clone()).or_default();
+            let unread = self.unread.entry(partition.of_all()).or_default();
             *unread = (*unread).max(target - stands);
         } else if from.is_some_and(|from| target < from) {
             self.again.entry(table.to_owned()).or_default().insert(partition.clone(), target);
@@ -189,7 +194,7 @@ mod tests {
     const LOG: Log = Log { start: 10, end: 100 };
 
     fn at(partition: i32) -> SourcePartition {
-        SourcePartition { topic: "orders".into(), incarnation: 0, partition }
+        SourcePartition::new("orders", 0, partition)
     }
 
     fn plan(stored: Option<i64>, target: i64) -> Result<Plan, Error> {

@@ -55,7 +55,7 @@ pub(super) async fn read(config: &Config, warehouse: &Warehouse, subjects: &Subj
             let mut ids: BTreeSet<i32> = stored.map(|(partition, _)| partition.partition).collect();
             ids.extend(log.into_iter().flat_map(|log| log.keys()));
             for partition in ids {
-                let source = crate::checkpoint::SourcePartition { topic: topic.clone(), incarnation, partition };
+                let source = crate::checkpoint::SourcePartition::new(topic.clone(), incarnation, partition);
                 let row = Row::new(&table.path, &source, offsets.get(&source), log.and_then(|log| log.get(&partition)));
                 rows.push(Row { recreated, ..row });
             }
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_dash() {
-        let at = |partition| SourcePartition { topic: "orders".into(), incarnation: 1, partition };
+        let at = |partition| SourcePartition::new("orders", 1, partition);
         let log = Log { start: 5, end: 30 };
         let rows = [
             Row::new("silver/retail/sales", &at(0), Some(20), Some(&log)),
