@@ -28,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kafka("s3::large_files_go_up_in_parts", &[Need::Python, Need::Minio], in_parts),
         Case::kafka("s3::a_failing_store_costs_time_and_nothing_else", &needs, unreliable),
         Case::kafka("s3::a_slow_store_holds_the_reading_back", &needs, slow),
+        Case::kafka("s3::a_long_backlog_before_a_slow_store_needs_no_more_memory", &[Need::Minio], backlog),
     ]
 }
 
@@ -154,6 +155,44 @@ fn slow(stage: &Stage) -> Result<()> {
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     stage.until_current(&config)?;
     exact::check(stage, &produced)
+}
+
+/// The memory that the first part of a backlog takes is enough for all of it: what waits, waits in Kafka.
+fn backlog(stage: &Stage) -> Result<()> {
+    const RECORDS: u32 = 500_000;
+    stage.set_lake(stage.minio()?.lake(stage.pipeline()))?;
+    let (proxy, mut config) = behind_proxy(stage, 11)?;
+    proxy.set(Mischief { slow: 1000, delay: Duration::from_millis(200), ..Mischief::default() });
+    config.set("micro_batch", "rows", "20000").text("lake.options", "timeout", "30s");
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, PARTITIONS)?;
+    // All of one hour and one country: the answers, whose memory is their own, stay small.
+    let records = (0..RECORDS).zip((0..PARTITIONS).cycle()).map(|(seq, partition)| {
+        let event = format!(
+            r#"{{"seq":{seq},"InvoiceNo":"{}","StockCode":"71053","Description":"WHITE METAL LANTERN","Quantity":1,"#,
+            536_365 + seq
+        ) + r#""InvoiceDate":"2010-12-01 08:26:00","UnitPrice":3.39,"CustomerID":null,"Country":"France"}"#;
+        Message::placed(partition, event)
+    });
+    Producer::new(&broker.bootstrap())?.send(retail::TOPIC, records)?;
+    let mut instance = stage.start(&mut config)?;
+    let committed = |instance: &Instance| {
+        let status = instance.get("/v1/status").ok()?.json().ok()?;
+        status["commits"]["total"]["records"].as_u64()
+    };
+    let mut peaks = Vec::new();
+    for part in [RECORDS / 5, RECORDS] {
+        let what = format!("{part} records to be committed");
+        instance.wait_for(4 * LIMIT, &what, |instance| {
+            Ok(committed(instance).filter(|records| *records >= u64::from(part)).map(drop))
+        })?;
+        peaks.push(instance.peak_memory_kib());
+    }
+    if let [Some(first), Some(all)] = peaks[..] {
+        ensure!(all <= first + first / 4, "{first} KiB for a fifth of the backlog, {all} KiB for all of it");
+    }
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    Ok(())
 }
 
 /// A proxy before the S3 server, and a configuration whose lake is reached through it.
