@@ -14,11 +14,13 @@ use lakeward_tests::retail::{self, Event};
 use lakeward_tests::stage::Stage;
 use lakeward_tests::store_proxy::{Mischief, StoreProxy};
 use lakeward_tests::wait;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 3;
+/// Records that one worker may have in hand and before it, above what the open micro-batch holds.
+const ON_THE_WAY: i64 = 9 * 8_192;
 
 pub(crate) fn cases() -> Vec<Case> {
     let needs = [Need::Python, Need::RetailData, Need::Minio];
@@ -28,6 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kafka("s3::large_files_go_up_in_parts", &[Need::Python, Need::Minio], in_parts),
         Case::kafka("s3::a_failing_store_costs_time_and_nothing_else", &needs, unreliable),
         Case::kafka("s3::a_slow_store_holds_the_reading_back", &needs, slow),
+        Case::kafka("s3::a_long_backlog_before_a_slow_store_needs_no_more_memory", &[Need::Minio], backlog),
     ]
 }
 
@@ -130,7 +133,6 @@ fn unreliable(stage: &Stage) -> Result<()> {
 /// What is read and not committed stays below twice a micro-batch and what is on its way, however long the store takes.
 fn slow(stage: &Stage) -> Result<()> {
     const ROWS: i64 = 1_000;
-    const ON_THE_WAY: i64 = 9 * 8_192;
     let events = retail::events(150_000)?;
     stage.set_lake(stage.minio()?.lake(stage.pipeline()))?;
     let (proxy, mut config) = behind_proxy(stage, 9)?;
@@ -145,15 +147,61 @@ fn slow(stage: &Stage) -> Result<()> {
     add(&mut produced, &producer.send(retail::TOPIC, events[200..].iter().map(Event::message))?);
     wait::moment(Duration::from_secs(6));
     let status = instance.get("/v1/status")?.json()?;
-    let partitions = status["topics"][0]["partitions"].as_array().context("a status without partitions")?;
-    let read: i64 = partitions.iter().filter_map(|partition| partition["next_offset"].as_i64()).sum();
-    let done = status["commits"]["total"]["records"].as_i64().context("a status without records")?;
+    let (read, done) = read_and_committed(&status)?;
     ensure!(read - done <= 2 * ROWS + ON_THE_WAY, "{read} records were read and {done} committed");
     ensure!(read < 150_000, "the reading was not held back: {read} records");
     proxy.set(Mischief::default());
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     stage.until_current(&config)?;
     exact::check(stage, &produced)
+}
+
+/// How many records were read, and how many of them are committed.
+fn read_and_committed(status: &Value) -> Result<(i64, i64)> {
+    let partitions = status["topics"][0]["partitions"].as_array().context("a status without partitions")?;
+    let read = partitions.iter().filter_map(|partition| partition["next_offset"].as_i64()).sum();
+    Ok((read, status["commits"]["total"]["records"].as_i64().context("a status without records")?))
+}
+
+/// The memory that the first part of a backlog takes is enough for all of it: what waits, waits in Kafka.
+fn backlog(stage: &Stage) -> Result<()> {
+    const RECORDS: u32 = 500_000;
+    const ROWS: i64 = 20_000;
+    stage.set_lake(stage.minio()?.lake(stage.pipeline()))?;
+    let (proxy, mut config) = behind_proxy(stage, 11)?;
+    proxy.set(Mischief { slow: 1000, delay: Duration::from_millis(300), ..Mischief::default() });
+    config.set("micro_batch", "rows", ROWS.to_string()).text("lake.options", "timeout", "30s");
+    config.set("workers", "count", "1");
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, PARTITIONS)?;
+    // All of one hour and one country, so that the answers, whose memory is their own, stay small; and nothing that could be compressed.
+    let mut random = Random::new(5);
+    let records = (0..RECORDS).zip((0..PARTITIONS).cycle()).map(|(seq, partition)| {
+        let noise: String = (0..12).map(|_| format!("{:016x}", random.number())).collect();
+        let event =
+            format!(r#"{{"seq":{seq},"InvoiceNo":"536365","StockCode":"71053","Description":"{noise}","Quantity":1,"#)
+                + r#""InvoiceDate":"2010-12-01 08:26:00","UnitPrice":3.39,"CustomerID":null,"Country":"France"}"#;
+        Message::placed(partition, event)
+    });
+    Producer::new(&broker.bootstrap())?.send(retail::TOPIC, records)?;
+    let mut instance = stage.start(&mut config)?;
+    let mut peaks = Vec::new();
+    for part in [RECORDS / 5, RECORDS] {
+        let what = format!("{part} records to be committed");
+        let (read, done) = instance.wait_for(4 * LIMIT, &what, |instance| {
+            let Ok(answer) = instance.get("/v1/status") else { return Ok(None) };
+            // Before the first session the status has no partitions.
+            let found = read_and_committed(&answer.json()?).ok();
+            Ok(found.filter(|(_, done)| *done >= i64::from(part)))
+        })?;
+        ensure!(read - done <= 2 * ROWS + ON_THE_WAY, "{read} records were read and {done} committed");
+        peaks.push(instance.peak_memory_kib());
+    }
+    if let [Some(first), Some(all)] = peaks[..] {
+        ensure!(all <= first + first / 4, "{first} KiB for a fifth of the backlog, {all} KiB for all of it");
+    }
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    Ok(())
 }
 
 /// A proxy before the S3 server, and a configuration whose lake is reached through it.

@@ -144,6 +144,14 @@ impl Instance {
         self.process.terminate(DRAIN_LIMIT)
     }
 
+    /// The most memory that it has had so far, in KiB; `None` where the system does not say.
+    #[must_use]
+    pub fn peak_memory_kib(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse().ok()
+    }
+
     /// What it has printed.
     ///
     /// # Errors

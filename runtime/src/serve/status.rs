@@ -67,7 +67,7 @@ pub enum State {
     Starting,
     /// Reading, committing, answering.
     Running,
-    /// Kafka, a topic or the lake is not there; why.
+    /// Kafka, a topic or the lake is not there, or no partition can be read on; why.
     Waiting(String),
     /// Committing what was read, before it ends.
     Draining,

@@ -110,8 +110,7 @@ impl Kafka {
     /// Asks for the ids of topics over this client's connections, which stay for as long as it is kept.
     #[must_use]
     pub fn topic_ids(&self) -> TopicIds {
-        let (consumer, brokers) = (Arc::clone(&self.consumer), self.brokers.clone());
-        TopicIds { consumer, brokers, has_controller: Arc::default() }
+        TopicIds { consumer: Arc::clone(&self.consumer), brokers: self.brokers.clone() }
     }
 
     /// What of a partition can be read.

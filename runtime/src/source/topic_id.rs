@@ -4,19 +4,19 @@
 use super::Error;
 use super::kafka::Quiet;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka_sys::{
     RDKafkaErrorCode, RDKafkaEvent, rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new,
-    rd_kafka_AdminOptions_set_request_timeout, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics,
-    rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
-    rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id,
-    rd_kafka_Uuid_base64str, rd_kafka_Uuid_least_significant_bits, rd_kafka_Uuid_most_significant_bits,
-    rd_kafka_admin_op_t, rd_kafka_controllerid, rd_kafka_error_code, rd_kafka_event_DescribeTopics_result,
-    rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll,
+    rd_kafka_AdminOptions_set_broker, rd_kafka_AdminOptions_set_request_timeout, rd_kafka_DescribeTopics,
+    rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names,
+    rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name, rd_kafka_TopicDescription_t,
+    rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_base64str, rd_kafka_Uuid_least_significant_bits,
+    rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_error_code,
+    rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_queue_destroy,
+    rd_kafka_queue_new, rd_kafka_queue_poll,
 };
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What librdkafka gets to say that time is up, before nobody listens to it any more.
@@ -27,8 +27,6 @@ const SLACK_MS: i32 = 500;
 pub struct TopicIds {
     pub(super) consumer: Arc<BaseConsumer<Quiet>>,
     pub(super) brokers: String,
-    /// Whether the cluster has a controller, who alone can be asked; librdkafka's embedded one has none, and would be waited for in vain.
-    pub(super) has_controller: Arc<OnceLock<bool>>,
 }
 
 impl std::fmt::Debug for TopicIds {
@@ -39,41 +37,32 @@ impl std::fmt::Debug for TopicIds {
 
 impl TopicIds {
     /// The ids by topic, written as Kafka's own tools write them. A topic that does not exist is not among them, nor are those of a broker
-    /// that gives no ids. It waits for up to `limit`, so it blocks its thread.
+    /// that gives no ids. It waits for up to twice `limit`, so it blocks its thread.
     ///
     /// # Errors
     /// When no broker answers in time.
     pub fn ask(&self, topics: &[&str], limit: Duration) -> Result<BTreeMap<String, String>, Error> {
-        let Some(first) = topics.first() else { return Ok(BTreeMap::new()) };
-        if !self.has_controller(first, limit)? {
-            return Ok(BTreeMap::new());
-        }
+        let unreachable = |reason: String| Error::Unreachable { brokers: self.brokers.clone(), reason };
         let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
-        match self.describe(&names, limit) {
+        let Some(first) = topics.first() else { return Ok(BTreeMap::new()) };
+        // Whoever answers this is there. Left to itself librdkafka would ask the controller, which need not be within reach.
+        let metadata = self.consumer.fetch_metadata(Some(first), limit).map_err(|e| unreachable(e.to_string()))?;
+        let known = metadata.brokers().iter().map(|broker| broker.id());
+        let answered = known.clone().find(|id| *id == metadata.orig_broker_id());
+        let Some(broker) = answered.or(known.min()) else { return Ok(BTreeMap::new()) };
+        match self.describe(&names, broker, limit) {
             Ok(ids) => Ok(ids),
             Err(RDKafkaErrorCode::UnsupportedFeature) => Ok(BTreeMap::new()),
-            Err(code) => Err(Error::Unreachable { brokers: self.brokers.clone(), reason: code.to_string() }),
+            Err(code) => Err(unreachable(code.to_string())),
         }
     }
 
-    fn has_controller(&self, topic: &str, limit: Duration) -> Result<bool, Error> {
-        if let Some(known) = self.has_controller.get() {
-            return Ok(*known);
-        }
-        let unreachable =
-            |error: KafkaError| Error::Unreachable { brokers: self.brokers.clone(), reason: error.to_string() };
-        let metadata = self.consumer.fetch_metadata(Some(topic), limit).map_err(unreachable)?;
-        let limit_ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the client is alive as long as `self.consumer`; it answers from the metadata that it has just got.
-        let controller = unsafe { rd_kafka_controllerid(self.consumer.client().native_ptr(), limit_ms) };
-        let found = metadata.brokers().iter().any(|broker| broker.id() == controller);
-        Ok(*self.has_controller.get_or_init(|| found))
-    }
-
-    fn describe(&self, names: &[CString], limit: Duration) -> Result<BTreeMap<String, String>, RDKafkaErrorCode> {
-        if names.is_empty() {
-            return Ok(BTreeMap::new());
-        }
+    fn describe(
+        &self,
+        names: &[CString],
+        broker: i32,
+        limit: Duration,
+    ) -> Result<BTreeMap<String, String>, RDKafkaErrorCode> {
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
         let limit_ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX - SLACK_MS);
         let client = self.consumer.client().native_ptr();
@@ -84,6 +73,7 @@ impl TopicIds {
             let wanted = rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             let options = rd_kafka_AdminOptions_new(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
             rd_kafka_AdminOptions_set_request_timeout(options, limit_ms, refusal.as_mut_ptr(), refusal.len());
+            rd_kafka_AdminOptions_set_broker(options, broker, refusal.as_mut_ptr(), refusal.len());
             let queue = rd_kafka_queue_new(client);
             rd_kafka_DescribeTopics(client, wanted, options, queue);
             rd_kafka_AdminOptions_destroy(options);

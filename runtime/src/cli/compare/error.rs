@@ -87,6 +87,9 @@ pub enum Error {
     /// A thread cannot be started.
     #[error("a thread cannot be started")]
     Thread(#[source] std::io::Error),
+    /// What was found cannot be printed.
+    #[error("the output cannot be written")]
+    Output(#[source] std::io::Error),
     /// Conditions do not hold.
     #[error("{unmet}")]
     Unmet {
@@ -112,12 +115,18 @@ impl Error {
             Self::Source(error) => {
                 matches!(
                     error,
-                    source::Error::Pattern { .. } | source::Error::NoFiles { .. } | source::Error::Configuration(_)
+                    source::Error::Pattern { .. }
+                        | source::Error::NoFiles { .. }
+                        | source::Error::Property { .. }
+                        | source::Error::Configuration(_)
                 )
             }
-            Self::Breaking { .. } | Self::Host(_) | Self::Stalled { .. } | Self::Thread(_) | Self::Unmet { .. } => {
-                false
-            }
+            Self::Breaking { .. }
+            | Self::Host(_)
+            | Self::Stalled { .. }
+            | Self::Thread(_)
+            | Self::Output(_)
+            | Self::Unmet { .. } => false,
         }
     }
 }

@@ -9,7 +9,7 @@ mod work;
 pub use edge::Edge;
 pub use error::Error;
 
-use super::{CheckCompatArgs, DiffArgs};
+use super::{CheckCompatArgs, DiffArgs, output};
 use crate::clock;
 use crate::config::{Config, Secret};
 use crate::release::compare::{Comparison, Report};
@@ -27,11 +27,8 @@ use std::sync::Arc;
 pub fn check_compat(args: &CheckCompatArgs) -> Result<(), Error> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
     let found = compat::compare(&old.manifest, &new.manifest);
-    if args.json {
-        println!("{}", serde_json::to_string(&found).unwrap_or_default());
-    } else {
-        print!("{found}");
-    }
+    let json = || serde_json::to_string(&found).unwrap_or_default() + "\n";
+    output::try_print(if args.json { json() } else { found.to_string() }).map_err(Error::Output)?;
     match found.breaking.len() {
         0 => Ok(()),
         changes => Err(Error::Breaking { changes }),
@@ -99,10 +96,10 @@ fn compare(args: &DiffArgs, config: Option<&Config>) -> Result<(), Error> {
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
         let document = Document { old: (&old).into(), new: (&new).into(), seconds, threads, report: &report };
-        println!("{}", serde_json::to_string(&document).unwrap_or_default());
+        output::try_print(serde_json::to_string(&document).unwrap_or_default() + "\n").map_err(Error::Output)?;
     } else {
-        eprintln!("{}", progress::summary(report.records, seconds, threads));
-        print!("{report}");
+        output::say(format_args!("{}\n", progress::summary(report.records, seconds, threads)));
+        output::try_print(&report).map_err(Error::Output)?;
     }
     let unmet: Vec<String> = args
         .conditions

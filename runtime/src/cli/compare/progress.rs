@@ -1,5 +1,6 @@
 //! How far a comparison is, on standard error.
 
+use super::super::output;
 use crate::clock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ impl<'a> Progress<'a> {
         self.shown = now;
         let compared = self.compared.load(Ordering::Relaxed);
         let seconds = now.duration_since(self.started).as_secs_f64();
-        eprintln!("  {compared} of {} records, {:.0}/s", self.total, rate(compared, seconds));
+        output::say(format_args!("  {compared} of {} records, {:.0}/s\n", self.total, rate(compared, seconds)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Past events of a topic: from Kafka without joining a group, or from files.
 
-use super::super::DiffArgs;
+use super::super::{DiffArgs, output};
 use super::edge::Edge;
 use super::error::Error;
 use super::progress::Progress;
@@ -135,7 +135,8 @@ impl Part {
     /// The part of a log between two offsets; says so where the log does not reach so far back.
     fn new(topic: &Arc<str>, partition: i32, range: LogRange, from: i64, to: i64) -> Self {
         if from < range.start {
-            eprintln!("{topic}/{partition} begins at offset {}: what was before is gone", range.start);
+            let start = range.start;
+            output::say(format_args!("{topic}/{partition} begins at offset {start}: what was before is gone\n"));
         }
         let end = to.clamp(range.start, range.end);
         let start = from.clamp(range.start, range.end).min(end);

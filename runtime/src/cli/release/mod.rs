@@ -72,7 +72,7 @@ pub fn shadow(args: &ShadowArgs) -> Result<(), Error> {
         modules(&client)?.iter().any(|module| module.module == name && module.shadow.as_ref() == Some(&digest));
     if !stands {
         let accepted: Accepted = client.post(&path, &query, file.bytes)?;
-        eprint!("{}", show::shadowed(&accepted));
+        output::say(show::shadowed(&accepted));
     }
     let within = args.within.unwrap_or(SHADOW_FOR);
     let started = clock::instant();
