@@ -8,6 +8,7 @@ mod error;
 mod filter;
 mod letter;
 mod read;
+mod request;
 mod requested;
 mod states;
 
@@ -15,3 +16,4 @@ pub use error::Error;
 pub use filter::{Filter, Grouping};
 pub use letter::{Identity, Letter, Origin};
 pub use read::{Letters, Listing};
+pub use request::{Receipt, Request, request};

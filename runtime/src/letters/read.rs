@@ -126,7 +126,7 @@ impl Letters {
     }
 
     /// Gives out the newest row of every letter, with these columns; of the newest files first.
-    async fn each(&self, wanted: &[&str], mut take: impl FnMut(Letter)) -> Result<(), Error> {
+    pub(super) async fn each(&self, wanted: &[&str], mut take: impl FnMut(Letter)) -> Result<(), Error> {
         let Some(table) = &self.table else { return Ok(()) };
         let mut files = table.rows_of(newest_first(table), wanted);
         while let Some((part, mut rows)) = files.try_next().await? {

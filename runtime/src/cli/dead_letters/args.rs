@@ -23,6 +23,10 @@ pub enum DeadLettersCommand {
     List(ListArgs),
     /// Show all that is known of a record: its bytes, why it failed, and what was tried
     Show(ShowArgs),
+    /// Send records through the module that is active now; a running pipeline does it within seconds
+    Redrive(RequestArgs),
+    /// Decide that records stay without rows
+    Discard(RequestArgs),
 }
 
 /// Which letters are listed.
@@ -56,6 +60,32 @@ pub struct ShowArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
     pub config: PathBuf,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which letters are redriven or discarded, and who wants it.
+#[derive(Debug, Args)]
+pub struct RequestArgs {
+    /// These records: `orders#0/3:4711`
+    #[arg(value_name = "RECORD")]
+    pub origins: Vec<String>,
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
+    pub config: PathBuf,
+    /// Which letters; of the records named, or of all
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// All open letters
+    #[arg(long)]
+    pub all: bool,
+    /// Only say which letters that would be
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Who wants it, for the history
+    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
+    pub who: String,
     /// Print one line of JSON
     #[arg(long)]
     pub json: bool,

@@ -2,7 +2,7 @@
 
 use super::args::By;
 use super::text::time;
-use crate::letters::{Letter, Listing, Origin};
+use crate::letters::{Letter, Listing, Origin, Receipt};
 use crate::sink::redrives::Action;
 use serde_json::{Value, json};
 
@@ -28,6 +28,12 @@ pub(super) fn history(origin: &Origin, history: &[(Letter, Option<Action>)]) -> 
         row
     });
     format!("{}\n", json!({"record": origin.to_string(), "rows": rows.collect::<Vec<_>>()}))
+}
+
+/// What was requested, or would be.
+pub(super) fn receipt(receipt: &Receipt) -> String {
+    let Receipt { id, letters, left_out, .. } = receipt;
+    format!("{}\n", json!({"request": id, "letters": letters, "left_out": left_out}))
 }
 
 fn row(letter: &Letter, requested: Option<Action>) -> Value {

@@ -4,13 +4,17 @@ mod args;
 mod json;
 mod text;
 
-pub use args::{By, DeadLettersArgs, DeadLettersCommand, FilterArgs, ListArgs, ShowArgs, StageArg, StatusArg};
+pub use args::{
+    By, DeadLettersArgs, DeadLettersCommand, FilterArgs, ListArgs, RequestArgs, ShowArgs, StageArg, StatusArg,
+};
 
 use super::{Error, run, verify};
 use crate::audit::Subjects;
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::letters::{Filter, Letters, Origin};
+use crate::letters::{Filter, Letters, Origin, Request, request};
 use crate::pipeline;
+use crate::sink::redrives::Action;
 
 /// Does what is asked with dead letters.
 ///
@@ -20,6 +24,8 @@ pub fn dead_letters(args: &DeadLettersArgs) -> Result<(), Error> {
     match &args.command {
         DeadLettersCommand::List(args) => list(args),
         DeadLettersCommand::Show(args) => show(args),
+        DeadLettersCommand::Redrive(args) => ask(Action::Redrive, args),
+        DeadLettersCommand::Discard(args) => ask(Action::Discard, args),
     }
 }
 
@@ -50,6 +56,28 @@ fn show(args: &ShowArgs) -> Result<(), Error> {
         return Err(Error::Argument { reason: format!("there is no dead letter of {origin}") });
     }
     print!("{}", if args.json { json::history(&origin, &history) } else { text::history(&origin, &history) });
+    Ok(())
+}
+
+fn ask(action: Action, args: &RequestArgs) -> Result<(), Error> {
+    let config = Config::load(&args.config)?;
+    let filter = filter(&config, &args.filter)?;
+    if args.origins.is_empty() && filter == Filter::default() && !args.all {
+        return Err(Error::Argument {
+            reason: "say which letters: name records, give conditions, or say --all".to_owned(),
+        });
+    }
+    let wanted = Request {
+        action,
+        origins: args.origins.iter().map(|text| origin(text)).collect::<Result<_, _>>()?,
+        filter,
+        who: args.who.clone(),
+        at_ms: Clock::system().now_ms(),
+        dry_run: args.dry_run,
+    };
+    let lake = verify::open_lake(&config)?;
+    let receipt = run::runtime()?.block_on(request(&lake, &config.pipeline, &wanted))?;
+    print!("{}", if args.json { json::receipt(&receipt) } else { text::receipt(action, &receipt) });
     Ok(())
 }
 

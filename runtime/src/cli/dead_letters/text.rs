@@ -2,7 +2,7 @@
 
 use super::super::table::Table;
 use super::args::By;
-use crate::letters::{Letter, Listing, Origin};
+use crate::letters::{Letter, Listing, Origin, Receipt};
 use crate::sink::redrives::Action;
 use chrono::{DateTime, SecondsFormat};
 use std::fmt::Write;
@@ -74,6 +74,27 @@ pub(super) fn history(origin: &Origin, history: &[(Letter, Option<Action>)]) -> 
         text += &table.to_string();
     }
     text
+}
+
+/// What was requested, or would be.
+pub(super) fn receipt(action: Action, receipt: &Receipt) -> String {
+    let mut text = String::new();
+    for letter in &receipt.first {
+        text += &format!("{letter}\n");
+    }
+    if receipt.letters > receipt.first.len() as u64 {
+        text += &format!("and {} more\n", receipt.letters - receipt.first.len() as u64);
+    }
+    if receipt.left_out > 0 {
+        text += &format!("{} others are requested already\n", receipt.left_out);
+    }
+    let verb = action.name();
+    match &receipt.id {
+        Some(id) => text + &format!("request {id} to {verb} {} letters; a running pipeline does it\n", receipt.letters),
+        None => {
+            text + &format!("nothing was requested; without --dry-run it is to {verb} {} letters\n", receipt.letters)
+        }
+    }
 }
 
 fn status(letter: &Letter, requested: Option<Action>) -> String {
