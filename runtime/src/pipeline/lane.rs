@@ -22,6 +22,17 @@ pub(super) struct Lane {
     pub(super) settled: i64,
     /// The aggregate state, by gold product.
     pub(super) states: Vec<(usize, PartitionState)>,
+    /// The partition's dead letters that somebody asked for: a source of their own.
+    pub(super) redrive: Redrive,
+}
+
+/// How far the requests about a partition's dead letters are executed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Redrive {
+    /// The number of the next one.
+    pub(super) next: i64,
+    /// By table: requests below this number are in it already.
+    pub(super) floors: Vec<i64>,
 }
 
 impl Lane {
@@ -38,6 +49,6 @@ impl Lane {
         let relevant: Vec<i64> = floors.iter().enumerate().filter(follows).map(|(_, floor)| *floor).collect();
         let next = relevant.iter().copied().min().unwrap_or(0);
         let settled = relevant.iter().copied().max().unwrap_or(0);
-        Self { slot, topic, partition, next, shown: next, floors, settled, states }
+        Self { slot, topic, partition, next, shown: next, floors, settled, states, redrive: Redrive::default() }
     }
 }

@@ -6,6 +6,7 @@ use super::committer::forgettable_us;
 use super::lane::Lane;
 use super::others::{Others, by_partition};
 use super::plan::{Gold, Plan, TableKind};
+use super::redrives::Redrives;
 use super::topics::Topics;
 use crate::aggregate::{PartitionState, View};
 use crate::checkpoint::SourcePartition;
@@ -55,6 +56,7 @@ pub(super) struct Session {
     pub(super) lanes: Vec<Lane>,
     /// The partitions that belong to other instances.
     pub(super) others: Others,
+    pub(super) redrives: Redrives,
     pub(super) sources: Vec<Source>,
     pub(super) views: Vec<Arc<View>>,
     pub(super) horizons_ms: Vec<i64>,
@@ -89,8 +91,10 @@ pub(super) async fn open(
     found.set_incarnations(&tables);
     let partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
     let mut others = Others::new(plan, found.split(lease), config.gold.idle_after);
-    for table in &mut tables {
-        table.find_offsets(lake, &partitions).await?;
+    let mut redrives = Redrives::open(config, lake).await?;
+    for (table, of) in tables.iter_mut().zip(&plan.tables) {
+        let asked = redrives.known(of.topic.map(|topic| &*plan.topics[topic].name));
+        table.find_offsets(lake, &[&partitions[..], &asked].concat()).await?;
     }
     let topics = std::mem::take(&mut found.topics);
     let (stuck, floors) = found.take_stuck(|slot| {
@@ -99,7 +103,9 @@ pub(super) async fn open(
     });
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
-        lanes.push(Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, Vec::new()));
+        let mut lane = Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, Vec::new());
+        lane.redrive = redrives.add(slot, &tables);
+        lanes.push(lane);
     }
     let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
     let (mut horizons_ms, mut forgotten_us) = (Vec::new(), Vec::new());
@@ -119,6 +125,7 @@ pub(super) async fn open(
         stuck,
         lanes,
         others,
+        redrives,
         sources,
         views,
         horizons_ms,

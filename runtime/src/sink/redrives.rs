@@ -99,6 +99,7 @@ pub fn spec(layout: &Layout) -> TableSpec {
         schema: layout.table_schema(),
         partition_columns: layout.partition_columns(),
         track_files: true,
+        evolves: false,
     }
 }
 

@@ -209,6 +209,12 @@ pub fn commits_schema() -> SchemaRef {
         Field::new("dead_letters", DataType::Int64, false),
         Field::new("rows", DataType::Int64, false),
         Field::new("late", DataType::Int64, false),
+        Field::new("redriven", DataType::Int64, false),
+        Field::new("redriven_with_rows", DataType::Int64, false),
+        Field::new("redriven_skips", DataType::Int64, false),
+        Field::new("redriven_dead_letters", DataType::Int64, false),
+        Field::new("redriven_rows", DataType::Int64, false),
+        Field::new("discarded", DataType::Int64, false),
         Field::new("offsets", DataType::Utf8, false),
         Field::new("tables", DataType::Utf8, false),
         Field::new("modules", DataType::Utf8, false),
@@ -237,6 +243,23 @@ impl CommitKind {
     }
 }
 
+/// What became of dead letters that somebody asked to be redriven or discarded: `records = with rows + skips + dead letters`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RedrivenCounts<N> {
+    /// Letters that went through their module again.
+    pub records: N,
+    /// Of these, records that became rows, or whose late rows were added to their windows.
+    pub with_rows: N,
+    /// Records from which the module made nothing, on purpose.
+    pub skips: N,
+    /// Records that failed again.
+    pub dead_letters: N,
+    /// Rows written to silver tables.
+    pub rows: N,
+    /// Letters that were discarded.
+    pub discarded: N,
+}
+
 /// One row of the commits table: a micro-batch, or a move of offsets.
 #[derive(Debug, Clone, Default)]
 pub struct CommitRow {
@@ -258,7 +281,9 @@ pub struct CommitRow {
     pub rows: i64,
     /// Rows that came after their window had closed.
     pub late: i64,
-    /// `{"orders#0/3": [from, next]}`.
+    /// What became of dead letters that somebody asked for.
+    pub redriven: RedrivenCounts<i64>,
+    /// `{"orders#0/3": [from, next]}`; of dead letters by their requests, `{"redrive:orders#0/3": [from, next]}`.
     pub offsets: String,
     /// `{"silver/retail/sales": version}`; of a move only the tables that were moved.
     pub tables: String,
@@ -285,6 +310,12 @@ impl CommitRow {
             long(self.dead_letters),
             long(self.rows),
             long(self.late),
+            long(self.redriven.records),
+            long(self.redriven.with_rows),
+            long(self.redriven.skips),
+            long(self.redriven.dead_letters),
+            long(self.redriven.rows),
+            long(self.redriven.discarded),
             text(&self.offsets),
             text(&self.tables),
             text(&self.modules),

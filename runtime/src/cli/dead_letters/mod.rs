@@ -8,7 +8,7 @@ pub use args::{
     By, DeadLettersArgs, DeadLettersCommand, FilterArgs, ListArgs, RequestArgs, ShowArgs, StageArg, StatusArg,
 };
 
-use super::{Error, run, verify};
+use super::{Error, output, run, verify};
 use crate::audit::Subjects;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -40,8 +40,7 @@ fn list(args: &ListArgs) -> Result<(), Error> {
     })?;
     let groups = listing.groups.len();
     listing.groups.truncate(args.limit);
-    print!("{}", if args.json { json::listing(&listing, by) } else { text::listing(&listing, by, groups) });
-    Ok(())
+    output::print(if args.json { json::listing(&listing, by) } else { text::listing(&listing, by, groups) })
 }
 
 fn show(args: &ShowArgs) -> Result<(), Error> {
@@ -55,8 +54,7 @@ fn show(args: &ShowArgs) -> Result<(), Error> {
     if history.is_empty() {
         return Err(Error::Argument { reason: format!("there is no dead letter of {origin}") });
     }
-    print!("{}", if args.json { json::history(&origin, &history) } else { text::history(&origin, &history) });
-    Ok(())
+    output::print(if args.json { json::history(&origin, &history) } else { text::history(&origin, &history) })
 }
 
 fn ask(action: Action, args: &RequestArgs) -> Result<(), Error> {
@@ -77,8 +75,7 @@ fn ask(action: Action, args: &RequestArgs) -> Result<(), Error> {
     };
     let lake = verify::open_lake(&config)?;
     let receipt = run::runtime()?.block_on(request(&lake, &config.pipeline, &wanted))?;
-    print!("{}", if args.json { json::receipt(&receipt) } else { text::receipt(action, &receipt) });
-    Ok(())
+    output::print(if args.json { json::receipt(&receipt) } else { text::receipt(action, &receipt) })
 }
 
 fn origin(text: &str) -> Result<Origin, Error> {
