@@ -6,10 +6,12 @@
 //! | ahead of it            | open: a micro-batch is under way, or was cut off         | agrees, if the state is  |
 //! | behind it              | fails: a micro-batch says more than the table holds      | agrees: it follows later |
 
+use super::answers::is_of_topic;
 use super::ledger::Ledger;
 use super::report::{Check, Offenders};
 use super::topics::{Log, Logs, Topics};
 use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::sink::redrives::topic_of;
 use std::collections::BTreeMap;
 
 /// The newest incarnation of each topic that the commits table knows.
@@ -32,11 +34,16 @@ pub(super) fn of_commits(ledger: &Ledger, own: &Checkpoint) -> Check {
             _ => {}
         }
     }
-    let records: i64 = ledger.chains.values().map(|chain| chain.next).sum();
+    let (asked, read): (Vec<_>, Vec<_>) =
+        ledger.chains.iter().partition(|(partition, _)| topic_of(partition).is_some());
+    let records: i64 = read.iter().map(|(_, chain)| chain.next).sum();
     let skipped: i64 =
         ledger.chains.values().flat_map(|chain| &chain.skipped).map(|range| range.end - range.start).sum();
     let moved = if skipped > 0 { format!(", {skipped} of them moved over") } else { String::new() };
-    let detail = format!("{} partitions, {records} offsets without gap or overlap{moved}", ledger.chains.len());
+    let answered: i64 = asked.iter().map(|(_, chain)| chain.next).sum();
+    let answered =
+        if answered > 0 { format!("; so are {answered} requests about dead letters") } else { String::new() };
+    let detail = format!("{} partitions, {records} offsets without gap or overlap{moved}{answered}", read.len());
     Check::of("offsets", "_lakeward/commits", detail, bad)
 }
 
@@ -45,10 +52,11 @@ pub(super) fn of_commits(ledger: &Ledger, own: &Checkpoint) -> Check {
 pub(super) fn of_table(table: &str, topic: Option<&str>, ledger: &Ledger, own: &Checkpoint) -> Check {
     let (mut bad, mut open, mut behind, mut partitions) = (Offenders::default(), 0, 0, 0_usize);
     for (partition, chain) in &ledger.chains {
-        if topic.is_some_and(|topic| *topic != *partition.topic) {
+        if topic.is_some_and(|topic| !is_of_topic(partition, topic)) {
             continue;
         }
-        partitions += 1;
+        let is_sequence = topic_of(partition).is_some();
+        partitions += usize::from(!is_sequence);
         match own.get(partition) {
             Some(next) if next > chain.next => open += next - chain.next,
             Some(next) if next < chain.next => {
@@ -58,8 +66,8 @@ pub(super) fn of_table(table: &str, topic: Option<&str>, ledger: &Ledger, own: &
                     bad.add(|| format!("{partition}: it is at {next}, the commits table at {}", chain.next));
                 }
             }
-            // A product that came later knows nothing of older incarnations.
-            None if chain.next > 0 && is_newest(ledger, partition) => {
+            // A product that came later knows nothing of older incarnations, nor of what was redriven before.
+            None if chain.next > 0 && !is_sequence && is_newest(ledger, partition) => {
                 bad.add(|| format!("{partition}: it has no offset, the commits table is at {}", chain.next));
             }
             _ => {}

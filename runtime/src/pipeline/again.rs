@@ -171,15 +171,40 @@ impl<'a> Again<'a> {
             }
         }
         let Some(gold) = gold else { return Ok(()) };
-        for rows in all {
-            let product = &plan.products[input.products[rows.product]];
-            if product.golds.contains(&gold) {
-                for record in self.restate(gold, input, rows, records, &kept)? {
-                    self.fates[record] = Fate::dead(Stage::Aggregate, let_go());
+        for rows in all.iter().filter(|rows| plan.products[input.products[rows.product]].golds.contains(&gold)) {
+            for record in self.in_several_windows(gold, input, rows, records)? {
+                if std::mem::take(&mut kept[record]) {
+                    let why = "its rows are of several windows, and which of them were late is not known";
+                    self.fates[record] = Fate::dead(Stage::Aggregate, why);
                 }
+            }
+            for record in self.restate(gold, input, rows, records, &kept)? {
+                self.fates[record] = Fate::dead(Stage::Aggregate, let_go());
             }
         }
         Ok(())
+    }
+
+    /// Records with rows in several windows of a gold product: rows of one window share their fate, those of several need not.
+    fn in_several_windows(
+        &self,
+        gold: usize,
+        input: &Input,
+        rows: &Rows,
+        records: &[u32],
+    ) -> Result<Vec<usize>, Error> {
+        let batch = self.batch(gold, input, rows)?;
+        let starts = self.plan.golds[gold].plan.window_starts_us(&batch);
+        let pairs = rows.origins.windows(2).zip(starts.windows(2));
+        let differ = pairs.filter(|(origins, starts)| origins[0] == origins[1] && starts[0] != starts[1]);
+        Ok(differ.map(|(origins, _)| records[origins[0] as usize] as usize).collect())
+    }
+
+    /// Rows as the gold products over them take them.
+    fn batch(&self, gold: usize, input: &Input, rows: &Rows) -> Result<RecordBatch, Error> {
+        let schema = self.plan.products[input.products[rows.product]].contract.table_schema();
+        let batch = RecordBatch::try_new(schema, rows.columns.clone());
+        batch.map_err(|source| columns_error(&self.plan, gold, source))
     }
 
     /// Adds the rows of `kept` records to a gold product; returns the records whose windows were let go of.
@@ -198,14 +223,13 @@ impl<'a> Again<'a> {
         if rows.origins.is_empty() {
             return Ok(Vec::new());
         }
-        let schema = plan.products[input.products[rows.product]].contract.table_schema();
-        let error = |source| crate::sink::Error::Columns { table: target.plan.path().to_owned(), source };
-        let mut batch = RecordBatch::try_new(schema, rows.columns.clone()).map_err(error)?;
+        let mut batch = self.batch(gold, input, &rows)?;
         let mut origins: Vec<u32> = (0..).take(rows.origins.len()).collect();
         if origins.iter().any(|row| !kept[record(*row)]) {
             origins.retain(|row| kept[record(*row)]);
             let indices = arrow_array::UInt32Array::from(origins.clone());
-            batch = arrow_select::take::take_record_batch(&batch, &indices).map_err(error)?;
+            batch = arrow_select::take::take_record_batch(&batch, &indices)
+                .map_err(|source| columns_error(&plan, gold, source))?;
         }
         let lane = &mut self.worker.lanes[self.lane];
         let Some((_, state)) = lane.states.iter_mut().find(|(index, _)| *index == gold) else { return Ok(Vec::new()) };
@@ -289,6 +313,10 @@ impl<'a> Again<'a> {
 
 fn let_go() -> String {
     "late: its window is kept no more, see `keep` under [gold]".to_owned()
+}
+
+fn columns_error(plan: &Plan, gold: usize, source: arrow_schema::ArrowError) -> Error {
+    crate::sink::Error::Columns { table: plan.golds[gold].plan.path().to_owned(), source }.into()
 }
 
 /// Only the rows whose record is at `first` or behind it.
