@@ -9,6 +9,7 @@ pub mod columns;
 pub mod config;
 pub mod decode;
 pub mod fault;
+pub mod letters;
 pub mod memory;
 pub mod pipeline;
 pub mod product;

@@ -7,6 +7,7 @@ mod audit;
 mod bad_config;
 mod case;
 mod commands;
+mod dead_letters;
 mod dirty;
 mod evil;
 mod exact;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         audit::cases(),
+        dead_letters::cases(),
         recreated::cases(),
         commands::cases(),
     ];

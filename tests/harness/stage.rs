@@ -290,10 +290,18 @@ impl Stage {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self, config: &mut Config) -> Result<Instance> {
+        self.start_with(config, &[])
+    }
+
+    /// The same, with further variables of the environment.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with(&self, config: &mut Config, variables: &[(&str, &str)]) -> Result<Instance> {
         // A new port each time: after a SIGKILL the old one may still be closing.
         let listen = format!("127.0.0.1:{}", free_port()?);
         config.text("serve", "listen", &listen);
-        self.start_at(&listen, config)
+        self.spawn(&listen, config, variables)
     }
 
     /// The same at an address that the configuration gives already.
@@ -301,11 +309,15 @@ impl Stage {
     /// # Errors
     /// When it cannot be started.
     pub fn start_at(&self, listen: &str, config: &Config) -> Result<Instance> {
+        self.spawn(listen, config, &[])
+    }
+
+    fn spawn(&self, listen: &str, config: &Config, variables: &[(&str, &str)]) -> Result<Instance> {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let path = self.folder().join(format!("lakeward-{run}.toml"));
         fs::write(&path, config.toml())?;
         let mut command = self.command()?;
-        command.arg("run").arg("--config").arg(path);
+        command.arg("run").arg("--config").arg(path).envs(variables.iter().copied());
         Instance::start(&mut command, listen, &self.folder().join(format!("{run}.log")))
     }
 

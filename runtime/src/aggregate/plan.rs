@@ -5,7 +5,9 @@ use super::error::Error;
 use super::measure::{self, Measure};
 use super::window::{self, Windows};
 use crate::columns::{UTC, table_type};
-use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_row::{RowConverter, RowParser, SortField};
 use arrow_schema::{DataType as ArrowType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use lakeward_manifest::{self as manifest, Column, DataType, Granularity, PartitionBy};
@@ -106,6 +108,16 @@ impl Plan {
         let open_us = self.windows.closes_at_us(0);
         let start_us = window::us(horizon_ms.saturating_sub(keep_ms)).saturating_sub(open_us);
         window::part_start_us(window::part(start_us, self.gold.partition_by))
+    }
+
+    /// The start of the window of each row of the source product, in microseconds.
+    ///
+    /// # Panics
+    /// When the rows are not of the source product's table schema, which the product stage guarantees.
+    #[must_use]
+    pub fn window_starts_us(&self, rows: &RecordBatch) -> Vec<i64> {
+        let times = rows.column(self.time).as_primitive::<TimestampMicrosecondType>();
+        times.values().iter().map(|time_us| self.windows.start_us(*time_us)).collect()
     }
 
     /// The columns of the gold table: the keys, `window_start`, `window_end`, the measures.

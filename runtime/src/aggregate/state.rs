@@ -30,6 +30,15 @@ pub struct PartitionState {
     encoded: Option<Rows>,
 }
 
+/// Which windows take rows.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    /// Those that neither the watermark nor the horizon has closed.
+    Open { horizon_us: i64 },
+    /// Those that were not let go of.
+    Kept { kept_from_us: i64 },
+}
+
 impl PartitionState {
     /// The state of a partition that has had no rows.
     #[must_use]
@@ -80,7 +89,23 @@ impl PartitionState {
     /// When the rows are not of the source product's table schema, which the product stage guarantees.
     #[must_use]
     pub fn update(&mut self, rows: &RecordBatch, horizon_ms: i64) -> Vec<u32> {
-        let late = self.place(rows, window::us(horizon_ms));
+        self.add(rows, Rule::Open { horizon_us: window::us(horizon_ms) })
+    }
+
+    /// Adds rows of the source product to their windows, closed ones too: what those answered is restated. The watermark stays where it is,
+    /// so that which later rows are late does not depend on when rows were restated.
+    ///
+    /// Returns the rows that were not added: their windows start before `kept_from_us`, and were let go of.
+    ///
+    /// # Panics
+    /// When the rows are not of the source product's table schema, which the product stage guarantees.
+    #[must_use]
+    pub fn restate(&mut self, rows: &RecordBatch, kept_from_us: i64) -> Vec<u32> {
+        self.add(rows, Rule::Kept { kept_from_us })
+    }
+
+    fn add(&mut self, rows: &RecordBatch, rule: Rule) -> Vec<u32> {
+        let late = self.place(rows, rule);
         for (index, measure) in self.plan.measures.iter().enumerate() {
             let mut accumulator = Accumulator {
                 partials: &mut self.groups.partials,
@@ -97,7 +122,7 @@ impl PartitionState {
     }
 
     /// Finds the group of every row, and the rows that are late.
-    fn place(&mut self, rows: &RecordBatch, horizon_us: i64) -> Vec<u32> {
+    fn place(&mut self, rows: &RecordBatch, rule: Rule) -> Vec<u32> {
         let keys: Vec<_> = self.plan.keys.iter().map(|key| Arc::clone(rows.column(key.column))).collect();
         let encoded = self.encode(&keys);
         let windows = self.plan.windows;
@@ -114,12 +139,18 @@ impl PartitionState {
                 closes_at_us = windows.closes_at_us(start_us);
                 group = LATE;
             }
-            if closes_at_us <= self.watermark_us.max(horizon_us) {
+            let is_late = match rule {
+                Rule::Open { horizon_us } => closes_at_us <= self.watermark_us.max(horizon_us),
+                Rule::Kept { kept_from_us } => start_us < kept_from_us,
+            };
+            if is_late {
                 late.push(u32::try_from(row).expect("a chunk has fewer than 2^32 rows"));
                 self.placed.push(LATE);
                 continue;
             }
-            self.watermark_us = self.watermark_us.max(time_us);
+            if matches!(rule, Rule::Open { .. }) {
+                self.watermark_us = self.watermark_us.max(time_us);
+            }
             let key = encoded.as_ref().map_or(&[][..], |rows| rows.row(row).data());
             if group == LATE || key != group_key {
                 group = self.groups.place(&self.plan, start_us, key);

@@ -3,9 +3,10 @@
 use super::ledger::{Entry, Ledger};
 use super::letters::Letters;
 use super::origins::{Origins, Source, common, show, source_of};
+use super::recount::Redriven;
 use super::report::{Check, Offenders};
 use super::silver::Found;
-use super::subject::Subjects;
+use super::subject::{Module, Subjects};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(super) struct Counting<'a> {
     letters: &'a Letters,
     /// By module and topic and the products that there were: every record with a row in one of them.
     unions: BTreeMap<(usize, Arc<str>, Vec<usize>), Origins>,
+    /// By module and topic: records that have, or may have, their rows by a redrive.
+    redriven: BTreeMap<(usize, Arc<str>), Origins>,
 }
 
 /// What the tables hold of one micro-batch.
@@ -41,7 +44,13 @@ impl<'a> Counting<'a> {
     /// Holds the commits table against these.
     #[must_use]
     pub(super) fn new(subjects: &'a Subjects, ledger: &'a Ledger, found: &'a [Found], letters: &'a Letters) -> Self {
-        Self { subjects, ledger, found, letters, unions: BTreeMap::new() }
+        let topics =
+            |(index, module): (usize, &'a Module)| module.topics.iter().map(move |topic| (index, module, topic));
+        let all = subjects.modules.iter().enumerate().flat_map(topics);
+        let redriven = all
+            .map(|(index, module, topic)| ((index, Arc::clone(topic)), letters.answers.set_aside(&module.name, topic)));
+        let redriven = redriven.filter(|(_, records)| records.len() > 0).collect();
+        Self { subjects, ledger, found, letters, unions: BTreeMap::new(), redriven }
     }
 
     /// Checks every micro-batch, and the sums over all.
@@ -64,6 +73,12 @@ impl<'a> Counting<'a> {
             }
         }
         self.both(&mut bad);
+        let again = Redriven {
+            subjects: self.subjects,
+            ledger: self.ledger,
+            found: self.found,
+            answers: &self.letters.answers,
+        };
         let detail = format!("{batches} micro-batches: {}", equation(&total));
         let mut checks = vec![Check::of("counts", "_lakeward/commits", detail, unbalanced)];
         if batches > unknown {
@@ -77,6 +92,7 @@ impl<'a> Counting<'a> {
             );
             checks.push(Check::not_checked("counts", "silver and dead letters", why));
         }
+        checks.extend(again.check());
         checks
     }
 
@@ -113,14 +129,20 @@ impl<'a> Counting<'a> {
     }
 
     fn union(&mut self, module: usize, topic: &Arc<str>, products: Vec<usize>) -> &Origins {
-        if let [product] = products.as_slice() {
+        let key = (module, Arc::clone(topic));
+        let redriven = self.redriven.get(&key);
+        if let ([product], None) = (products.as_slice(), redriven) {
             return &self.found[*product].origins;
         }
         let found = self.found;
         self.unions.entry((module, Arc::clone(topic), products.clone())).or_insert_with(|| {
             let mut union = Origins::default();
             products.iter().for_each(|product| union.merge(&found[*product].origins));
-            union
+            // What came by a redrive is accounted for where it was redriven.
+            match redriven {
+                Some(redriven) => union.without(redriven),
+                None => union,
+            }
         })
     }
 
@@ -130,9 +152,12 @@ impl<'a> Counting<'a> {
             if !self.subjects.reads_once(module, topic) {
                 continue;
             }
+            let at = self.subjects.modules.iter().position(|known| known.name == *module);
+            let redriven = at.and_then(|at| self.redriven.get(&(at, Arc::clone(topic))));
+            let dead = redriven.map_or_else(|| dead.clone(), |redriven| dead.clone().without(redriven));
             let of_module = self.subjects.silver.iter().zip(self.found);
             for (_, found) in of_module.filter(|(silver, _)| silver.module == *module && silver.topic == *topic) {
-                bad.extend(common(topic, dead, &found.origins).with(" is a row and a dead letter"));
+                bad.extend(common(topic, &dead, &found.origins).with(" is a row and a dead letter"));
             }
         }
     }

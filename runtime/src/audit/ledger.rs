@@ -3,6 +3,7 @@
 use super::Error;
 use super::chain::{Chain, Step, subtract};
 use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::sink::system::RedrivenCounts;
 use crate::sink::{Snapshot, system};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -13,8 +14,24 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// The columns that are read.
-const COLUMNS: [&str; 10] =
-    ["micro_batch", "kind", "records", "with_rows", "skips", "dead_letters", "rows", "offsets", "tables", "modules"];
+const COLUMNS: [&str; 16] = [
+    "micro_batch",
+    "kind",
+    "records",
+    "with_rows",
+    "skips",
+    "dead_letters",
+    "rows",
+    "offsets",
+    "tables",
+    "modules",
+    "redriven",
+    "redriven_with_rows",
+    "redriven_skips",
+    "redriven_dead_letters",
+    "redriven_rows",
+    "discarded",
+];
 
 /// One row of the commits table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +50,8 @@ pub(super) struct Entry {
     pub(super) dead_letters: i64,
     /// Rows written.
     pub(super) rows: i64,
+    /// What became of dead letters that somebody asked for.
+    pub(super) redriven: RedrivenCounts<i64>,
     /// The range of each partition that the instance owned.
     pub(super) offsets: BTreeMap<SourcePartition, Range<i64>>,
     /// The tables of the pipeline then; of a move, those that were moved.
@@ -206,6 +225,14 @@ impl Entry {
             skips: long("skips")?,
             dead_letters: long("dead_letters")?,
             rows: long("rows")?,
+            redriven: RedrivenCounts {
+                records: long("redriven")?,
+                with_rows: long("redriven_with_rows")?,
+                skips: long("redriven_skips")?,
+                dead_letters: long("redriven_dead_letters")?,
+                rows: long("redriven_rows")?,
+                discarded: long("discarded")?,
+            },
             offsets: offsets.collect::<Option<_>>()?,
             tables: names(text("tables")?)?,
             modules: names(text("modules")?)?,

@@ -9,6 +9,7 @@
 //!
 //! Nothing is written, and of the stages only what reads tables and topics is used: the verdict does not stand on the code that it judges.
 
+mod answers;
 mod cell;
 mod chain;
 mod counts;
@@ -20,6 +21,7 @@ mod live;
 mod offsets;
 mod origins;
 mod progress;
+mod recount;
 mod regroup;
 mod report;
 mod rows;
@@ -36,12 +38,12 @@ pub use topics::{Log, Logs, Recreated, Topics, ask, client};
 
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::config::Config;
+use crate::sink::redrives::REDRIVES;
 use crate::sink::{Snapshot, Warehouse, system};
 use ledger::Ledger;
 use letters::Letters;
 use live::Live;
 use offsets::Feeder;
-use origins::Origins;
 use progress::Progress;
 use regroup::Regrouped;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +73,8 @@ struct Tables {
     states: Vec<Option<Opened>>,
     letters: Option<Opened>,
     silver: Vec<Option<Opened>>,
+    /// What somebody asked of dead letters.
+    requests: Option<Snapshot>,
     ledger: Ledger,
 }
 
@@ -108,6 +112,7 @@ impl Audit<'_> {
         for product in &self.subjects.silver {
             silver.push(self.snapshot(&product.table()).await?);
         }
+        let requests = self.snapshot(REDRIVES).await?;
         let mut known: BTreeSet<SourcePartition> = ledger.chains.keys().cloned().collect();
         let modules = || self.subjects.modules.iter().map(|module| &module.name);
         known.extend(ledger.chains.keys().flat_map(|partition| modules().map(|module| partition.of_reader(module))));
@@ -119,6 +124,7 @@ impl Audit<'_> {
             states: with_offsets(states, &known).await?,
             letters: with_offsets(vec![letters], &known).await?.pop().flatten(),
             silver,
+            requests,
             ledger,
         })
     }
@@ -170,8 +176,11 @@ impl Audit<'_> {
         if let Some(opened) = &tables.letters {
             letters = Letters::read(&opened.table, &opened.offsets, self.subjects, progress).await?;
             checks.push(letters.check(&opened.table));
+            checks.extend(letters.check_answers(&opened.table));
+            if let Some(requests) = &tables.requests {
+                letters.answers.read_unsettled(requests, &opened.offsets).await?;
+            }
         }
-        let none = Origins::default();
         let (mut found, mut verdicts) = (Vec::new(), Vec::new());
         for (index, (silver, opened)) in self.subjects.silver.iter().zip(&tables.silver).enumerate() {
             let Some(opened) = opened else {
@@ -181,15 +190,23 @@ impl Audit<'_> {
             let golds: Vec<usize> = self.subjects.golds_of(index).collect();
             let fresh = |gold: &usize| {
                 let product = &self.subjects.golds[*gold];
-                let late = letters.late.get(&product.path).unwrap_or(&none);
+                let late = letters.late.get(&product.path).cloned().unwrap_or_default();
                 let offsets = |opened: &Option<Opened>| opened.as_ref().map(|opened| opened.offsets.clone());
                 let own = offsets(&tables.golds[*gold]).unwrap_or_default();
                 let cut = regroup::cut(&own, &offsets(&tables.states[*gold]).unwrap_or_default());
-                Regrouped::new(silver, product, &cut, late)
+                let late = late.without(&letters.answers.restated(&product.path, &cut));
+                let hidden = letters.answers.not_in_gold(&silver.module, &silver.topic, &cut);
+                Regrouped::new(silver, product, &cut, late, hidden)
             };
             let mut fresh: Vec<Regrouped<'_>> = golds.iter().map(fresh).collect();
-            let reading =
-                silver::Reading { table: &opened.table, silver, offsets: &opened.offsets, ledger: &tables.ledger };
+            let redriven = letters.answers.set_aside(&silver.module, &silver.topic);
+            let reading = silver::Reading {
+                table: &opened.table,
+                silver,
+                offsets: &opened.offsets,
+                ledger: &tables.ledger,
+                redriven: &redriven,
+            };
             let held = reading.read(&mut fresh, progress).await?;
             reading.read_again(&mut fresh, progress).await?;
             checks.push(held.check(&opened.table));

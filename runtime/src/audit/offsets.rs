@@ -6,10 +6,12 @@
 //! | ahead of it            | open: a micro-batch is under way, or was cut off         | agrees, if the state is  |
 //! | behind it              | fails: a micro-batch says more than the table holds      | agrees: it follows later |
 
+use super::answers::is_of_topic;
 use super::ledger::Ledger;
 use super::report::{Check, Offenders};
 use super::topics::{Log, Logs, Topics};
 use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::sink::redrives::topic_of;
 use std::collections::BTreeMap;
 
 /// The newest incarnation of each topic that the commits table knows.
@@ -32,11 +34,15 @@ pub(super) fn of_commits(ledger: &Ledger, own: &Checkpoint) -> Check {
             _ => {}
         }
     }
-    let all = || ledger.chains.iter().filter(|(partition, _)| partition.reader.is_none()).map(|(_, chain)| chain);
-    let records: i64 = all().map(|chain| chain.next).sum();
-    let skipped: i64 = all().flat_map(|chain| &chain.skipped).map(|range| range.end - range.start).sum();
+    let all = || ledger.chains.iter().filter(|(partition, _)| partition.reader.is_none());
+    let (asked, read): (Vec<_>, Vec<_>) = all().partition(|(partition, _)| topic_of(partition).is_some());
+    let records: i64 = read.iter().map(|(_, chain)| chain.next).sum();
+    let skipped: i64 = all().flat_map(|(_, chain)| &chain.skipped).map(|range| range.end - range.start).sum();
     let moved = if skipped > 0 { format!(", {skipped} of them moved over") } else { String::new() };
-    let detail = format!("{} partitions, {records} offsets without gap or overlap{moved}", all().count());
+    let answered: i64 = asked.iter().map(|(_, chain)| chain.next).sum();
+    let answered =
+        if answered > 0 { format!("; so are {answered} requests about dead letters") } else { String::new() };
+    let detail = format!("{} partitions, {records} offsets without gap or overlap{moved}{answered}", read.len());
     Check::of("offsets", "_lakeward/commits", detail, bad)
 }
 
@@ -61,12 +67,13 @@ pub(super) fn of_table(
 ) -> Check {
     let (mut bad, mut open, mut behind, mut partitions) = (Offenders::default(), 0, 0, 0_usize);
     for (partition, chain) in &ledger.chains {
+        let is_sequence = topic_of(partition).is_some();
         let expected = match feeder {
             Feeder::All => chain.next,
-            Feeder::Module(_, topic) if *topic != *partition.topic || partition.reader.is_some() => continue,
+            Feeder::Module(_, topic) if !is_of_topic(partition, topic) || partition.reader.is_some() => continue,
             Feeder::Module(module, _) => commits.get(&partition.of_reader(module)).unwrap_or(chain.next),
         };
-        partitions += 1;
+        partitions += usize::from(!is_sequence);
         match own.get(partition) {
             Some(next) if next > expected => open += next - expected,
             Some(next) if next < expected => {
@@ -76,8 +83,8 @@ pub(super) fn of_table(
                     bad.add(|| format!("{partition}: it is at {next}, the commits table at {expected}"));
                 }
             }
-            // A product that came later knows nothing of older incarnations.
-            None if expected > 0 && is_newest(ledger, partition) => {
+            // A product that came later knows nothing of older incarnations, nor of what was redriven before.
+            None if expected > 0 && !is_sequence && is_newest(ledger, partition) => {
                 bad.add(|| format!("{partition}: it has no offset, the commits table is at {expected}"));
             }
             _ => {}

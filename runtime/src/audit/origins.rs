@@ -37,6 +37,17 @@ impl Origins {
         }
     }
 
+    /// Takes out all of another set.
+    #[must_use]
+    pub(super) fn without(mut self, other: &Self) -> Self {
+        for (source, set) in &other.0 {
+            if let Some(own) = self.0.get_mut(source) {
+                *own -= set;
+            }
+        }
+        self
+    }
+
     /// How many origins of a partition are in a range.
     #[must_use]
     pub(super) fn count(&self, source: Source, range: &Range<i64>) -> u64 {

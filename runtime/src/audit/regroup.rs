@@ -20,7 +20,9 @@ pub(super) struct Regrouped<'a> {
     /// Rows at or behind these offsets are not in the gold table yet.
     cut: BTreeMap<Source, i64>,
     /// Records of which rows came too late for their window.
-    late: &'a Origins,
+    late: Origins,
+    /// Records that became rows by a redrive which the gold table does not have yet.
+    hidden: Origins,
     width_us: i64,
     groups: HashMap<Vec<u8>, Group>,
     /// Late records of which a row was seen, and those of which several were.
@@ -45,14 +47,14 @@ struct Group {
 impl<'a> Regrouped<'a> {
     /// No rows yet.
     #[must_use]
-    pub(super) fn new(silver: &'a Silver, gold: &'a Gold, cut: &Checkpoint, late: &'a Origins) -> Self {
+    pub(super) fn new(silver: &'a Silver, gold: &'a Gold, cut: &Checkpoint, late: Origins, hidden: Origins) -> Self {
         let cut = cut.iter().filter(|(partition, _)| partition.topic == silver.topic);
         let cut = cut.map(|(partition, next)| (super::origins::source_of(partition), next)).collect();
         let width_us = i64::try_from(gold.gold.window.width_ms()).unwrap_or(i64::MAX / 1000).saturating_mul(1000);
         let (seen, several) = (Origins::default(), Origins::default());
         let (groups, scratch) = (HashMap::new(), Vec::new());
         let width_us = width_us.max(1);
-        Self { silver, gold, cut, late, width_us, groups, seen, several, held: None, rows: 0, scratch }
+        Self { silver, gold, cut, late, hidden, width_us, groups, seen, several, held: None, rows: 0, scratch }
     }
 
     /// Whether the rows must be read once more, to look at late records with several rows. They are rare, and holding all late rows
@@ -90,7 +92,8 @@ impl<'a> Regrouped<'a> {
         }
         for row in 0..rows.num_rows() {
             let (source, offset) = origins.at(row);
-            if self.cut.get(&source).is_some_and(|next| offset < *next) {
+            let is_in = self.cut.get(&source).is_some_and(|next| offset < *next);
+            if is_in && !self.hidden.contains(source, offset) {
                 let Cell::Int(time_us) = time.at(row) else { return false };
                 self.add_row(source, offset, time_us, row, &keys, &measured);
             }

@@ -43,6 +43,8 @@ pub(super) struct Reading<'a> {
     pub(super) offsets: &'a Checkpoint,
     /// What the commits table says.
     pub(super) ledger: &'a Ledger,
+    /// Records whose rows a redrive may have added, long after their neighbours.
+    pub(super) redriven: &'a Origins,
 }
 
 impl Reading<'_> {
@@ -138,7 +140,7 @@ impl Reading<'_> {
         if rows.is_ours {
             found.fans_out |= !neighbours.is_empty();
             found.twice.extend(apart);
-            found.note_commit(part.committed_at_ms, &origins);
+            found.note_commit(part.committed_at_ms, &origins.clone().without(self.redriven));
         } else {
             found.maybe_twice.extend(neighbours);
             found.maybe_twice.extend(apart);
@@ -176,7 +178,9 @@ impl Reading<'_> {
         if found.twice.is_empty() {
             found.twice.extend(found.shared_by_commits(self.silver));
         }
-        let recorded = |entry: &super::ledger::Entry| entry.rows > entry.with_rows;
+        let recorded = |entry: &super::ledger::Entry| {
+            entry.rows > entry.with_rows || entry.redriven.rows > entry.redriven.with_rows
+        };
         found.fans_out |= self.ledger.entries.iter().any(recorded);
         if !found.fans_out {
             let maybe = std::mem::take(&mut found.maybe_twice);

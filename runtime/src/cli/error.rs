@@ -2,7 +2,7 @@
 
 use super::{EXIT_USAGE, build, compare, demo, new, release};
 use crate::transform::ReadError;
-use crate::{audit, config, pipeline, telemetry};
+use crate::{audit, config, letters, pipeline, telemetry};
 use std::fmt::Write as _;
 
 /// Why a command fails.
@@ -82,6 +82,15 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
+    /// An argument cannot be understood.
+    #[error("{reason}")]
+    Argument {
+        /// Why, and what would do.
+        reason: String,
+    },
+    /// Dead letters cannot be shown, or a request about them is not taken.
+    #[error(transparent)]
+    Letters(#[from] letters::Error),
     /// The threads that wait cannot be started.
     #[error("the runtime cannot be started")]
     Runtime {
@@ -99,7 +108,8 @@ impl Error {
             Self::Pipeline(error) => error.is_configuration(),
             // A file that is not a module is as wrong an argument as one that a configuration names; so is a filter that is none.
             Self::Inspect(_) | Self::Telemetry(telemetry::Error::Filter(_)) => true,
-            Self::Config(_) | Self::NoConfig | Self::Move { .. } => true,
+            Self::Config(_) | Self::NoConfig | Self::Move { .. } | Self::Argument { .. } => true,
+            Self::Letters(error) => matches!(error, letters::Error::Refused { .. }),
             Self::Telemetry(telemetry::Error::Twice(_))
             | Self::Broker(_)
             | Self::Modules { .. }

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod compare;
+pub mod dead_letters;
 pub mod demo;
 mod error;
 pub mod inspect;
@@ -50,6 +51,7 @@ enum Command {
     /// Give a paused module records again, from where its products stand
     Resume(ModuleArgs),
     Modules(ModulesArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
     New(NewArgs),
     Build(BuildArgs),
     Inspect(InspectArgs),
@@ -395,6 +397,7 @@ fn dispatch(command: &Command) -> Result<(), Error> {
         Command::Pause(args) => release::pause(args),
         Command::Resume(args) => release::resume(args),
         Command::Modules(args) => release::list(args),
+        Command::DeadLetters(args) => dead_letters::dead_letters(args),
         Command::New(args) => {
             let created = new::create(Path::new("."), &args.name, args.sdk.as_deref())?;
             output::print(created)

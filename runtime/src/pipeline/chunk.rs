@@ -8,7 +8,7 @@ use crate::decode::Events;
 use crate::record::{Chunk, Stage};
 use crate::release::compare::Side;
 use crate::release::{Outcome, Rows};
-use crate::sink::system::{Letter, incarnation_column};
+use crate::sink::system::{Letter, LetterStatus, incarnation_column};
 use arrow_array::{Array, Int32Array, Int64Array, RecordBatch};
 use std::sync::Arc;
 
@@ -165,11 +165,14 @@ impl<'a> ChunkRun<'a> {
             incarnation: self.worker.lanes[self.lane].partition.incarnation,
             partition: self.chunk.partition(),
             record: self.chunk.record(record),
-            stage,
+            stage: stage.name(),
             reason,
             module: &module.manifest().name,
             digest: module.digest(),
             product,
+            status: LetterStatus::Open,
+            tries: 1,
+            request: None,
         });
     }
 

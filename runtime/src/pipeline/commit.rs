@@ -44,6 +44,8 @@ pub(super) struct Group {
     pub(super) remove: Vec<Vec<String>>,
     /// Every owned partition, the index of its topic, and its next offset.
     pub(super) positions: Vec<(SourcePartition, usize, i64)>,
+    /// Sequences of redrives, with the index of their topic, of which nothing was ever asked as far as we know: they must not have moved.
+    pub(super) unmoved: Vec<(SourcePartition, usize)>,
     /// By table.
     pub(super) horizons_ms: Vec<Option<i64>>,
 }
@@ -70,11 +72,15 @@ impl Tables {
         let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind;
         let commits = self.tables.iter_mut().enumerate().filter(of_kind).map(|(index, table)| {
             let offsets = moves(plan, table, group, plan.tables[index].topic);
+            let feeds = |topic: usize| plan.tables[index].topic.is_none_or(|fed_by| fed_by == topic);
+            let unmoved = group.unmoved.iter().filter(|(_, topic)| feeds(*topic));
+            let unmoved = unmoved.map(|(of, _)| (of.clone(), table.offsets().get(of))).collect();
             let commit = Commit {
                 add: group.files[index].clone(),
                 remove: group.remove[index].clone(),
                 topic_ids: topics.of(&offsets),
                 offsets,
+                unmoved,
                 micro_batch: group.micro_batch,
                 at_ms: group.at_ms,
                 horizon_ms: group.horizons_ms[index],

@@ -6,22 +6,23 @@ use super::ledger::Counts;
 use super::others::Others;
 use super::plan::{COMMITS, Gold, Plan, TableKind};
 use super::progress::Progress;
+use super::reader::Route;
+use super::redrives::Redrives;
 use super::report::Report;
 use super::session::Slot;
 use super::shadows::Shadows;
+use super::share::Share;
 use super::worker::{Close, Command, Part};
 use super::{Error, horizon};
-use crate::aggregate::{Changes, View};
+use crate::aggregate::View;
 use crate::checkpoint::SourcePartition;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::release::compare::Comparison;
-use crate::sink::system::{CommitKind, CommitRow};
 use crate::sink::{DataFile, FileWriter, Warehouse};
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Files of a state table from which on it is rewritten as one snapshot, once the younger ones together are half as large as the largest;
 /// and the number at which it is rewritten in any case, since a start reads them all.
@@ -48,6 +49,10 @@ pub(super) struct Committer {
     pub(super) slots: Vec<Slot>,
     /// The partitions of other instances.
     pub(super) others: Others,
+    /// Dead letters that somebody asked for.
+    pub(super) redrives: Redrives,
+    /// By slot.
+    pub(super) routes: Vec<Route>,
     /// Whether nothing more is read in this session.
     pub(super) is_last: bool,
     /// By gold product: windows that start before this, in microseconds, are kept no more.
@@ -85,7 +90,11 @@ impl Committer {
             return true;
         }
         let age = clock::instant().duration_since(self.opened);
-        if age < limits.every || !self.has_progress() {
+        let (has_progress, is_asked) = (self.has_progress(), self.redrives.is_due());
+        if is_asked && (!has_progress || age >= limits.every) {
+            return true;
+        }
+        if age < limits.every || !has_progress {
             return false;
         }
         let records = self.progress.read() - self.opened_at_records;
@@ -117,13 +126,14 @@ impl Committer {
 
     /// The same, and goes on with other modules: what was read until then is of the old ones, all else of the new.
     pub(super) async fn close_with(&mut self, next: Option<Arc<Plan>>) -> Result<Vec<(usize, i64)>, Error> {
-        if !self.has_progress() && next.is_none() {
+        let is_asked = !self.is_last && next.is_none() && self.redrives.is_due();
+        if !self.has_progress() && next.is_none() && !is_asked {
             self.opened = clock::instant();
             return Ok(Vec::new());
         }
         let started = clock::instant();
         let snapshot: Vec<bool> = self.plan.golds.iter().map(|gold| self.needs_snapshot(gold)).collect();
-        if snapshot.contains(&true) {
+        if is_asked || snapshot.contains(&true) {
             self.follow().await?;
         }
         let close = Close {
@@ -133,11 +143,18 @@ impl Committer {
             forget_us: self.forgotten_us.clone(),
             next,
         };
+        let mut commands: Vec<(usize, Command)> = Vec::new();
+        if is_asked {
+            let batches = self.redrives.take(&close.forget_us).await.into_iter();
+            let routes = &self.routes;
+            commands
+                .extend(batches.map(|(slot, batch)| (routes[slot].worker, Command::Redrive(routes[slot].lane, batch))));
+        }
+        commands.extend((0..self.workers.len()).map(|worker| (worker, Command::Close(close.clone()))));
         self.opened = started;
         self.opened_at_records = self.progress.read();
-        for worker in &self.workers {
-            let command = Command::Close(close.clone());
-            if tokio::task::block_in_place(|| worker.send(command)).is_err() {
+        for (worker, command) in commands {
+            if tokio::task::block_in_place(|| self.workers[worker].send(command)).is_err() {
                 return Err(self.worker_error());
             }
         }
@@ -150,8 +167,11 @@ impl Committer {
         self.shadows.take(&self.plan, std::mem::take(&mut share.comparisons));
         self.tables.topics.compare(asked).await?;
         let stood_still = share.stood_still;
-        let offsets =
-            if share.has_moved(&self.committed) { self.commit(&close, share, started).await? } else { Vec::new() };
+        let offsets = if share.has_moved(&self.committed, &self.redrives) {
+            self.commit(&close, share, started).await?
+        } else {
+            Vec::new()
+        };
         if let Some(next) = close.next {
             tracing::info!(
                 modules = next.digests(),
@@ -182,6 +202,7 @@ impl Committer {
 
     /// Takes in what other instances committed.
     pub(super) async fn follow(&mut self) -> Result<(), Error> {
+        self.redrives.look().await?;
         self.others.ask_log_ends(&self.config);
         self.others.follow(&self.plan, &mut self.tables.tables, &self.views, self.clock.now_ms()).await?;
         if !self.others.is_empty() {
@@ -199,7 +220,9 @@ impl Committer {
     pub(super) async fn look_for_moves(&mut self) -> Result<(), Error> {
         for (index, table) in self.plan.tables.iter().enumerate().filter(|(_, table)| table.kind == TableKind::Silver) {
             let of_topic = |slot: &&Slot| table.topic.is_none_or(|topic| topic == slot.topic);
-            let own: Vec<&SourcePartition> = self.slots.iter().filter(of_topic).map(|slot| &slot.partition).collect();
+            let slots = self.slots.iter().enumerate().filter(|(_, slot)| of_topic(slot));
+            let own: Vec<&SourcePartition> =
+                slots.flat_map(|(index, slot)| [&slot.partition, self.redrives.partition(index)]).collect();
             let table = &mut self.tables.tables[index];
             let before: Vec<Option<i64>> = own.iter().map(|of| table.offsets().get(of)).collect();
             table.catch_up(None).await?;
@@ -290,6 +313,7 @@ impl Committer {
         for (slot, next) in &share.positions {
             self.committed[*slot] = *next;
         }
+        self.redrives.committed(&share.redriven);
         self.report.committed(&self.plan, &row, &share.counts);
         tracing::info!(
             micro_batch,
@@ -299,6 +323,16 @@ impl Committer {
             seconds = started.elapsed().as_secs_f64(),
             "committed micro-batch"
         );
+        if row.redriven != RedrivenCounts::default() {
+            let RedrivenCounts { records, dead_letters, discarded, .. } = row.redriven;
+            tracing::info!(
+                micro_batch,
+                redriven = records,
+                failed_again = dead_letters,
+                discarded,
+                "settled dead letters"
+            );
+        }
         self.checkpoint_logs();
         Ok(share.positions)
     }
@@ -314,52 +348,22 @@ impl Committer {
         }
         let position =
             |(slot, next): &(usize, i64)| (self.slots[*slot].partition.clone(), self.slots[*slot].topic, *next);
+        let sequence = |slot: usize| (self.redrives.partition(slot).clone(), self.slots[slot].topic);
+        let is_known = |slot: usize| self.redrives.is_known(slot);
+        let asked = share.redriven.iter().filter(|(slot, _)| is_known(*slot)).map(|(slot, next)| {
+            let (partition, topic) = sequence(*slot);
+            (partition, topic, *next)
+        });
+        let unmoved = (0..self.slots.len()).filter(|slot| !is_known(*slot)).map(sequence).collect();
         Group {
             micro_batch: close.micro_batch,
             at_ms: self.clock.now_ms(),
             files: Vec::new(),
             remove,
-            positions: share.positions.iter().map(position).collect(),
+            positions: share.positions.iter().map(position).chain(asked).collect(),
+            unmoved,
             horizons_ms,
         }
-    }
-
-    fn row(&self, group: &Group, counts: &Counts, seconds: f64) -> CommitRow {
-        let total = counts.total();
-        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let stood = |partition: &SourcePartition| self.tables.tables[COMMITS].offsets().get(partition);
-        let mut offsets: BTreeMap<String, [i64; 2]> = BTreeMap::new();
-        for (partition, topic, next) in &group.positions {
-            let from = stood(partition);
-            offsets.insert(partition.to_string(), [from.unwrap_or(0), from.map_or(*next, |from| from.max(*next))]);
-            // What a module reads behind or before the others is told beside it.
-            for own in self.plan.readers(*topic).map(|reader| partition.of_reader(reader)) {
-                if let Some(from_own) = stood(&own).filter(|own| Some(*own) != from) {
-                    offsets.insert(own.to_string(), [from_own, from_own.max(*next)]);
-                }
-            }
-        }
-        CommitRow {
-            micro_batch: group.micro_batch,
-            kind: CommitKind::MicroBatch,
-            committed_at_ms: group.at_ms,
-            records: signed(total.records),
-            with_rows: signed(total.with_rows),
-            skips: signed(total.skips),
-            dead_letters: signed(total.dead_letters),
-            rows: signed(counts.rows_written()),
-            late: signed(counts.late_rows()),
-            offsets: serde_json::to_string(&offsets).unwrap_or_default(),
-            tables: self.tables.versions(),
-            modules: self.plan.digests(),
-            seconds,
-        }
-    }
-
-    fn encode_row(&self, row: &CommitRow) -> Result<Vec<DataFile>, Error> {
-        let mut writer = FileWriter::new(Arc::clone(&self.plan.tables[COMMITS].layout));
-        writer.write(row.columns())?;
-        Ok(writer.finish()?)
     }
 
     /// Brings the gold tables to the committed state.
@@ -398,45 +402,4 @@ impl Committer {
 pub(super) fn forgettable_us(config: &Config, gold: &Gold, tables: &[crate::sink::Table]) -> i64 {
     let keep_ms = i64::try_from(config.gold.keep.as_millis()).unwrap_or(i64::MAX);
     gold.plan.forgettable_us(tables[gold.gold_table].horizon_ms(), keep_ms)
-}
-
-/// What all workers made of a micro-batch.
-struct Share {
-    positions: Vec<(usize, i64)>,
-    files: Vec<Vec<DataFile>>,
-    changes: Vec<Vec<Changes>>,
-    watermarks: Vec<(usize, usize, i64)>,
-    counts: Counts,
-    /// By worker and shadow.
-    comparisons: Vec<Vec<Comparison>>,
-    stood_still: Duration,
-}
-
-impl Share {
-    fn new(plan: &Plan) -> Self {
-        Self {
-            positions: Vec::new(),
-            files: vec![Vec::new(); plan.tables.len()],
-            changes: vec![Vec::new(); plan.golds.len()],
-            watermarks: Vec::new(),
-            counts: Counts::new(plan),
-            comparisons: Vec::new(),
-            stood_still: Duration::ZERO,
-        }
-    }
-
-    /// Whether anything was read since `committed`, by slot.
-    fn has_moved(&self, committed: &[i64]) -> bool {
-        self.positions.iter().any(|(slot, next)| *next > committed[*slot])
-    }
-
-    fn add(&mut self, part: Part) {
-        self.positions.extend(part.positions);
-        self.files.iter_mut().zip(part.files).for_each(|(all, files)| all.extend(files));
-        self.changes.iter_mut().zip(part.changes).for_each(|(all, changes)| all.extend(changes));
-        self.watermarks.extend(part.watermarks);
-        self.counts += &part.counts;
-        self.comparisons.push(part.comparisons);
-        self.stood_still = self.stood_still.max(part.stood_still);
-    }
 }

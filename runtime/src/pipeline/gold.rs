@@ -4,6 +4,7 @@ use super::Error;
 use super::commit::{Tables, chain, commit_one};
 use super::others::Others;
 use super::plan::Plan;
+use super::redrives::sequences_of;
 use crate::aggregate::View;
 use crate::checkpoint::SourcePartition;
 use crate::sink::{Commit, FileWriter, OffsetMove, date_text};
@@ -96,18 +97,21 @@ impl Publisher {
         let fed_by = |(_, topic, _): &&(SourcePartition, usize, i64)| *topic == gold.topic;
         let own = target.positions.iter().filter(fed_by).map(|(partition, _, next)| (partition, *next));
         let of_others = target.others.slots.iter().filter(|slot| slot.topic == gold.topic).map(|slot| &slot.partition);
+        let asked = sequences_of(target.plan, gold.topic, &tables.tables[gold.state_table]);
         // What is written is the state, and after a crash between the two that is ahead of the micro-batch.
         let step = |(partition, next): (&SourcePartition, i64)| OffsetMove {
             partition: partition.clone(),
             from: table.offsets().get(partition),
             next: state.get(partition).unwrap_or(next),
         };
-        let offsets: Vec<_> = own.chain(of_others.filter_map(|of| Some((of, state.get(of)?)))).map(step).collect();
+        let of_others = of_others.filter_map(|of| Some((of, state.get(of)?)));
+        let offsets: Vec<_> = own.chain(of_others).chain(asked).map(step).collect();
         Ok(Commit {
             add: writer.finish()?,
             remove,
             topic_ids: tables.topics.of(&offsets),
             offsets,
+            unmoved: Vec::new(),
             micro_batch: target.micro_batch,
             at_ms: target.at_ms,
             // What is closed by now is in the table for good: see `Committer::forget`.

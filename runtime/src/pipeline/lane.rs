@@ -24,6 +24,17 @@ pub(super) struct Lane {
     pub(super) settled: i64,
     /// The aggregate state, by gold product.
     pub(super) states: Vec<(usize, PartitionState)>,
+    /// The partition's dead letters that somebody asked for: a source of their own.
+    pub(super) redrive: Redrive,
+}
+
+/// How far the requests about a partition's dead letters are executed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Redrive {
+    /// The number of the next one.
+    pub(super) next: i64,
+    /// By table: requests below this number are in it already.
+    pub(super) floors: Vec<i64>,
 }
 
 /// Where the tables that all modules feed stand for one module.
@@ -50,7 +61,18 @@ impl Lane {
         relevant.extend(own_floors.iter().flat_map(|own| [own.dead_letters, own.commits]));
         let next = relevant.iter().copied().min().unwrap_or(0);
         let settled = relevant.iter().copied().max().unwrap_or(0);
-        Self { slot, topic, partition, next, shown: next, floors, own_floors, settled, states: Vec::new() }
+        Self {
+            slot,
+            topic,
+            partition,
+            next,
+            shown: next,
+            floors,
+            own_floors,
+            settled,
+            states: Vec::new(),
+            redrive: Redrive::default(),
+        }
     }
 
     /// Where a table stands for a module.

@@ -1,6 +1,7 @@
 //! What became of every record: `records = with rows + skips + dead letters`, per module and in all.
 
 use super::plan::Plan;
+use crate::sink::system::RedrivenCounts;
 use std::ops::AddAssign;
 
 /// Counts of a micro-batch, or of a worker's share of it.
@@ -16,6 +17,8 @@ pub(super) struct Counts {
     pub(super) violations: Vec<Vec<u64>>,
     /// Records read, whatever modules read them.
     pub(super) read: u64,
+    /// Dead letters that somebody asked for.
+    pub(super) redriven: RedrivenCounts<u64>,
 }
 
 /// What became of the records given to a module.
@@ -53,6 +56,7 @@ impl Counts {
                 .map(|product| vec![0; product.contract.product().expectations.len()])
                 .collect(),
             read: 0,
+            redriven: RedrivenCounts::default(),
         }
     }
 
@@ -77,7 +81,9 @@ impl Counts {
 
     /// Whether every record is accounted for.
     pub(super) fn is_balanced(&self) -> bool {
+        let again = &self.redriven;
         self.modules.iter().all(|module| module.records == module.with_rows + module.skips + module.dead_letters)
+            && again.records == again.with_rows + again.skips + again.dead_letters
     }
 }
 
@@ -108,6 +114,13 @@ impl AddAssign<&Counts> for Counts {
         self.violations.resize(self.violations.len().max(other.violations.len()), Vec::new());
         self.violations.iter_mut().zip(&other.violations).for_each(|(ours, theirs)| add(ours, theirs));
         self.read += other.read;
+        let (ours, theirs) = (&mut self.redriven, &other.redriven);
+        ours.records += theirs.records;
+        ours.with_rows += theirs.with_rows;
+        ours.skips += theirs.skips;
+        ours.dead_letters += theirs.dead_letters;
+        ours.rows += theirs.rows;
+        ours.discarded += theirs.discarded;
     }
 }
 
@@ -122,5 +135,14 @@ mod tests {
         assert!(balanced(counted));
         assert!(!balanced(ModuleCounts { records: 6, ..counted }));
         assert!(!balanced(ModuleCounts { dead_letters: 3, ..counted }));
+        let again = |dead_letters| RedrivenCounts {
+            records: 4,
+            with_rows: 2,
+            skips: 1,
+            dead_letters,
+            ..RedrivenCounts::default()
+        };
+        let balanced = |dead_letters| Counts { redriven: again(dead_letters), ..Counts::default() }.is_balanced();
+        assert!(balanced(1) && !balanced(0));
     }
 }

@@ -1,5 +1,6 @@
 //! The pipeline itself: the one place that knows the order of the stages.
 
+mod again;
 mod chunk;
 mod commit;
 mod committer;
@@ -14,11 +15,14 @@ mod others;
 mod plan;
 mod progress;
 mod reader;
+mod redrives;
 mod releases;
 mod report;
+mod row;
 mod run;
 mod session;
 mod shadows;
+mod share;
 mod start;
 mod threads;
 mod topics;

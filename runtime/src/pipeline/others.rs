@@ -11,6 +11,7 @@ use crate::checkpoint::SourcePartition;
 use crate::clock;
 use crate::config::Config;
 use crate::sink::Table;
+use crate::sink::redrives::sequence_of;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{BooleanArray, RecordBatch};
@@ -43,6 +44,8 @@ struct OfGold {
     seen: BTreeSet<String>,
     /// By partition: its offset when last looked at, and since when it has been that.
     moved: BTreeMap<i32, (i64, i64)>,
+    /// By partition: the number of its next redrive when last looked at.
+    redriven: BTreeMap<i32, i64>,
     /// Windows that start before this are kept no more; the start of a session sets it.
     forgotten_us: i64,
 }
@@ -126,7 +129,9 @@ impl Others {
                 .map(|slot| (slot.partition.partition, table.offsets().get(&slot.partition).unwrap_or(0)))
                 .collect();
             of_gold.read(table, gold, &offsets).await?;
-            let changes = of_gold.changes(&offsets, now_ms);
+            let topic = &plan.topics[gold.topic].name;
+            let redriven = |partition: i32| table.offsets().get(&sequence_of(topic, partition)).unwrap_or(0);
+            let changes = of_gold.changes(&offsets, redriven, now_ms);
             changes.iter().for_each(|changes| views[index].apply_live(changes));
             if !changes.is_empty() {
                 views[index].apply_committed(table.micro_batch(), &changes);
@@ -190,14 +195,19 @@ impl OfGold {
     }
 
     /// What changed in the partitions that moved, as `offsets` says, since the last time.
-    fn changes(&mut self, offsets: &BTreeMap<i32, i64>, now_ms: i64) -> Vec<Changes> {
+    fn changes(&mut self, offsets: &BTreeMap<i32, i64>, redriven: impl Fn(i32) -> i64, now_ms: i64) -> Vec<Changes> {
         let mut all = Vec::new();
         for (partition, offset) in offsets {
             let moved = self.moved.entry(*partition).or_insert((-1, now_ms));
-            if moved.0 == *offset {
+            let next = redriven(*partition);
+            let is_redriven = self.redriven.insert(*partition, next).unwrap_or(0) != next;
+            if moved.0 == *offset && !is_redriven {
                 continue;
             }
-            *moved = (*offset, now_ms);
+            // A redrive is no sign of life from the topic.
+            if moved.0 != *offset {
+                *moved = (*offset, now_ms);
+            }
             if let Some(state) = self.states.get_mut(partition) {
                 all.push(state.take_live(*offset));
             }

@@ -10,6 +10,7 @@ use crate::record::Stage;
 use crate::serve::status::{self, Commits, Partition, State, Status, Topic};
 use crate::serve::{Readiness, Site, Time};
 use crate::sink::Table;
+use crate::sink::redrives;
 use crate::sink::system::CommitRow;
 use lakeward_manifest::Layer;
 use std::collections::{BTreeMap, VecDeque};
@@ -198,7 +199,12 @@ impl Report {
             micro_batch: Some(table.micro_batch()),
             committed_at: self.commits.committed_at,
             rows_total,
-            next_offsets: table.offsets().iter().map(|(partition, next)| (partition.to_string(), next)).collect(),
+            next_offsets: table
+                .offsets()
+                .iter()
+                .filter(|(of, _)| redrives::topic_of(of).is_none())
+                .map(|(partition, next)| (partition.to_string(), next))
+                .collect(),
         };
         let silver = look.plan.products.iter().zip(&self.total.rows);
         let silver = silver.map(|(of, rows)| product(&of.path, Layer::Silver, &look.tables[of.table], *rows));

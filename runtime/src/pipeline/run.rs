@@ -326,7 +326,10 @@ impl Pipeline {
                 return Ok(End::Anew);
             }
             let position = |slot: usize| committer.progress.lanes[slot].next.load(Ordering::Relaxed);
-            let is_current = || targets.iter().enumerate().all(|(slot, target)| position(slot) >= *target);
+            let is_current = || {
+                let is_read = targets.iter().enumerate().all(|(slot, target)| position(slot) >= *target);
+                is_read && !committer.redrives.is_pending()
+            };
             if *drive.stop.borrow() || (options.until_current && is_current()) {
                 return Ok(End::Done);
             }

@@ -6,6 +6,7 @@ use super::committer::forgettable_us;
 use super::lane::{Lane, OwnFloors};
 use super::others::{Others, by_partition};
 use super::plan::{COMMITS, DEAD_LETTERS, Gold, Plan, TableKind};
+use super::redrives::Redrives;
 use super::releases::Release;
 use super::topics::Topics;
 use crate::aggregate::{PartitionState, View};
@@ -56,6 +57,7 @@ pub(super) struct Session {
     pub(super) lanes: Vec<Lane>,
     /// The partitions that belong to other instances.
     pub(super) others: Others,
+    pub(super) redrives: Redrives,
     pub(super) sources: Vec<Source>,
     pub(super) views: Vec<Arc<View>>,
     pub(super) horizons_ms: Vec<i64>,
@@ -93,8 +95,10 @@ pub(super) async fn open(
     let readers: Vec<SourcePartition> = found.slots.iter().flat_map(|slot| release.progress_of(slot)).collect();
     partitions.extend(readers);
     let mut others = Others::new(plan, found.split(lease), config.gold.idle_after);
-    for table in &mut tables {
-        table.find_offsets(lake, &partitions).await?;
+    let mut redrives = Redrives::open(config, lake).await?;
+    for (table, of) in tables.iter_mut().zip(&plan.tables) {
+        let asked = redrives.known(of.topic.map(|topic| &*plan.topics[topic].name));
+        table.find_offsets(lake, &[&partitions[..], &asked].concat()).await?;
     }
     let topics = std::mem::take(&mut found.topics);
     let (stuck, floors) = found.take_stuck(|slot| {
@@ -104,7 +108,9 @@ pub(super) async fn open(
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
         let own = own_floors(plan, &tables, slot);
-        lanes.push(Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, own));
+        let mut lane = Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, own);
+        lane.redrive = redrives.add(slot, &tables);
+        lanes.push(lane);
     }
     note_paused(release, &mut tables, &lanes, &topics).await?;
     let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
@@ -125,6 +131,7 @@ pub(super) async fn open(
         stuck,
         lanes,
         others,
+        redrives,
         sources,
         views,
         horizons_ms,

@@ -25,8 +25,19 @@ impl Pipeline {
         session: Session,
         stuck: &[Stuck],
     ) -> Result<(Committer, Threads), Error> {
-        let Session { tables, slots, lanes, others, sources, views, horizons_ms, forgotten_us, micro_batch, .. } =
-            session;
+        let Session {
+            tables,
+            slots,
+            lanes,
+            others,
+            redrives,
+            sources,
+            views,
+            horizons_ms,
+            forgotten_us,
+            micro_batch,
+            ..
+        } = session;
         let starts: Vec<i64> = lanes.iter().map(|lane| lane.next).collect();
         let progress = Arc::new(Progress::new(&starts, self.workers));
         for (lane, slot) in progress.lanes.iter().zip(&slots) {
@@ -69,6 +80,8 @@ impl Pipeline {
             leads: leads(plan, slots.iter().chain(stuck.iter().map(|stuck| &stuck.slot)), &others.slots),
             slots,
             others,
+            redrives,
+            routes,
             forgotten_us,
             is_last: false,
             stopped: stuck.iter().map(|stuck| (stuck.slot.partition.clone(), stuck.error.to_string())).collect(),

@@ -1,11 +1,13 @@
 //! A worker: a plain thread that owns some partitions and takes their chunks through decode, transform, contract and aggregate.
 
 use super::Error;
+use super::again::Again;
 use super::chunk::ChunkRun;
 use super::lane::Lane;
 use super::ledger::Counts;
 use super::plan::{DEAD_LETTERS, Plan};
 use super::progress::Progress;
+use super::redrives::Batch;
 use crate::aggregate::{Changes, View};
 use crate::clock;
 use crate::decode::Decoder;
@@ -28,6 +30,8 @@ const IDLE: Duration = Duration::from_millis(100);
 pub(super) enum Command {
     /// Records of the lane at this index of the worker's lanes.
     Chunk(usize, Chunk),
+    /// Dead letters of the lane at this index that somebody asked for; just before the end of a micro-batch.
+    Redrive(usize, Batch),
     /// End the micro-batch and hand it over.
     Close(Close),
 }
@@ -51,6 +55,8 @@ pub(super) struct Close {
 pub(super) struct Part {
     /// `(slot, next offset)` of every lane.
     pub(super) positions: Vec<(usize, i64)>,
+    /// `(slot, number of the next request)` of every lane.
+    pub(super) redriven: Vec<(usize, i64)>,
     /// Files by table.
     pub(super) files: Vec<Vec<DataFile>>,
     /// Changed partials by gold product.
@@ -87,7 +93,7 @@ pub(super) struct Worker {
     pub(super) counts: Counts,
     pub(super) comparisons: Vec<Comparison>,
     pub(super) horizons_ms: Vec<i64>,
-    forgotten_us: Vec<i64>,
+    pub(super) forgotten_us: Vec<i64>,
     stale_since: Option<Instant>,
     open_rows: u64,
 }
@@ -105,6 +111,7 @@ pub(super) fn run(context: Context, lanes: Vec<Lane>, horizons_ms: Vec<i64>) {
     loop {
         let result = match commands.recv_timeout(IDLE) {
             Ok(Command::Chunk(lane, chunk)) => worker.take(lane, &chunk, commands.is_empty()).map(|()| None),
+            Ok(Command::Redrive(lane, batch)) => worker.redrive(lane, &batch).map(|()| None),
             Ok(Command::Close(close)) => worker.close(&close).map(Some),
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
@@ -190,11 +197,7 @@ impl Worker {
         let started = clock::instant();
         self.refresh_live();
         self.horizons_ms.clone_from(&close.horizons_ms);
-        if self.forgotten_us != close.forget_us {
-            self.forgotten_us.clone_from(&close.forget_us);
-            let states = self.lanes.iter_mut().flat_map(|lane| &mut lane.states);
-            states.for_each(|(gold, state)| state.forget(close.forget_us[*gold]));
-        }
+        self.forget(&close.forget_us);
         let mut changes: Vec<Vec<Changes>> = vec![Vec::new(); self.plan.golds.len()];
         let mut watermarks = Vec::new();
         for lane in &mut self.lanes {
@@ -218,6 +221,7 @@ impl Worker {
         }
         Ok(Part {
             positions: self.lanes.iter().map(|lane| (lane.slot, lane.next)).collect(),
+            redriven: self.lanes.iter().map(|lane| (lane.slot, lane.redrive.next)).collect(),
             files,
             changes,
             watermarks,
@@ -225,6 +229,27 @@ impl Worker {
             comparisons: std::mem::replace(&mut self.comparisons, comparisons(&self.plan)),
             stood_still: started.elapsed(),
         })
+    }
+
+    /// Lets go of the windows that start before these times, by gold product.
+    fn forget(&mut self, forget_us: &[i64]) {
+        if self.forgotten_us != forget_us {
+            self.forgotten_us = forget_us.to_vec();
+            let states = self.lanes.iter_mut().flat_map(|lane| &mut lane.states);
+            states.for_each(|(gold, state)| state.forget(forget_us[*gold]));
+        }
+    }
+
+    /// Takes dead letters through their modules again. What they change is shown and handed over with the micro-batch that ends now.
+    fn redrive(&mut self, lane: usize, batch: &Batch) -> Result<(), Error> {
+        // First, so that nothing is added to a window that the end of the micro-batch lets go of.
+        self.forget(&batch.forget_us);
+        for group in &batch.groups {
+            Again::new(self, lane, group).run()?;
+        }
+        self.lanes[lane].redrive.next = batch.next;
+        self.lanes[lane].shown = -1;
+        Ok(())
     }
 
     fn write_state(&mut self, micro_batch: i64, changes: &[Vec<Changes>]) -> Result<(), Error> {

@@ -38,6 +38,8 @@ pub struct Commit {
     pub remove: Vec<String>,
     /// Every partition that the writer owns, moved or not: the conflict check sees only what a commit names.
     pub offsets: Vec<OffsetMove>,
+    /// Partitions that the commit does not name and that must be where the writer believes them: checked, not written.
+    pub unmoved: Vec<(SourcePartition, Option<i64>)>,
     /// The micro-batch, for the log's readers.
     pub micro_batch: i64,
     /// The time of the commit, in milliseconds since 1970-01-01T00:00:00Z.
@@ -196,13 +198,15 @@ impl Table {
 
     /// The commit continues exactly where the table stands, and what it replaces is there.
     fn verify(&self, commit: &Commit) -> Result<(), Error> {
-        for step in &commit.offsets {
-            let found = self.offsets.get(&step.partition);
-            if found != step.from {
+        let named = commit.offsets.iter().map(|step| (&step.partition, step.from));
+        let unmoved = commit.unmoved.iter().map(|(partition, from)| (partition, *from));
+        for (partition, from) in named.chain(unmoved) {
+            let found = self.offsets.get(partition);
+            if found != from {
                 return Err(Error::Moved {
                     table: self.spec.path.clone(),
-                    partition: step.partition.clone(),
-                    expected: step.from.unwrap_or(0),
+                    partition: partition.clone(),
+                    expected: from.unwrap_or(0),
                     found: found.unwrap_or(0),
                 });
             }

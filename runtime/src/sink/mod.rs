@@ -5,6 +5,7 @@ mod log;
 mod metadata;
 mod partition;
 mod ranges;
+pub mod redrives;
 mod schema;
 mod snapshot;
 mod stats;

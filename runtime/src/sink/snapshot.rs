@@ -49,6 +49,14 @@ pub struct Part {
     pub partition_values: BTreeMap<String, Option<String>>,
 }
 
+impl Part {
+    /// The file's path below the table.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.path.as_ref()
+    }
+}
+
 /// Rows of a file, batch by batch.
 pub struct Rows {
     /// Whether Lakeward wrote the file.

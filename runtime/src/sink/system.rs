@@ -1,7 +1,7 @@
 //! The tables that Lakeward keeps for itself: dead letters, and one row a micro-batch.
 
 use crate::columns::UTC;
-use crate::record::{Record, Stage};
+use crate::record::Record;
 use arrow_array::builder::{BinaryBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
@@ -51,8 +51,40 @@ pub fn dead_letters_schema() -> SchemaRef {
         Field::new("module_digest", DataType::Utf8, false),
         Field::new("product", DataType::Utf8, true),
         Field::new("status", DataType::Utf8, false),
+        Field::new("tries", DataType::Int32, false),
+        Field::new("request", DataType::Int64, true),
         Field::new("micro_batch", DataType::Int64, false),
     ]))
+}
+
+/// What became of a dead letter: the table is append-only, its newest row says it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LetterStatus {
+    /// The record is no row yet.
+    #[default]
+    Open,
+    /// The record went through the module again, and came out as rows or as nothing on purpose.
+    Redriven,
+    /// Somebody decided that the record stays without rows.
+    Discarded,
+}
+
+impl LetterStatus {
+    /// The status in the column `status`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Redriven => "redriven",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    /// Reads what [`Self::name`] gives; `None` for anything else.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Open, Self::Redriven, Self::Discarded].into_iter().find(|status| status.name() == name)
+    }
 }
 
 /// A dead letter and where it comes from.
@@ -66,8 +98,8 @@ pub struct Letter<'a> {
     pub partition: i32,
     /// The record as read.
     pub record: Record<'a>,
-    /// Where it failed.
-    pub stage: Stage,
+    /// Where it failed, as [`Stage::name`] says it.
+    pub stage: &'a str,
     /// Why.
     pub reason: &'a str,
     /// The module that reads the topic.
@@ -76,6 +108,12 @@ pub struct Letter<'a> {
     pub digest: &'a str,
     /// The product whose contract or window it missed.
     pub product: Option<&'a str>,
+    /// What became of it.
+    pub status: LetterStatus,
+    /// How often the record has been through a module.
+    pub tries: i32,
+    /// The request that this row answers, by its number in the sequence of the partition's redrives; `None` for a letter's first row.
+    pub request: Option<i64>,
 }
 
 /// Dead letters on their way to the table.
@@ -93,6 +131,9 @@ pub struct Letters {
     module: StringBuilder,
     digest: StringBuilder,
     product: StringBuilder,
+    status: StringBuilder,
+    tries: Int32Builder,
+    request: Int64Builder,
     rows: usize,
     bytes: usize,
 }
@@ -108,11 +149,14 @@ impl Letters {
         self.timestamp.append_option((record.timestamp_ms >= 0).then(|| record.timestamp_ms.saturating_mul(1000)));
         self.key.append_option(record.key);
         self.value.append_option(record.value);
-        self.stage.append_value(letter.stage.name());
+        self.stage.append_value(letter.stage);
         self.reason.append_value(letter.reason);
         self.module.append_value(letter.module);
         self.digest.append_value(letter.digest);
         self.product.append_option(letter.product);
+        self.status.append_value(letter.status.name());
+        self.tries.append_value(letter.tries);
+        self.request.append_option(letter.request);
         self.rows += 1;
         self.bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + letter.reason.len();
     }
@@ -142,7 +186,9 @@ impl Letters {
             Arc::new(self.module.finish()),
             Arc::new(self.digest.finish()),
             Arc::new(self.product.finish()),
-            Arc::new(StringArray::from(vec!["open"; rows])),
+            Arc::new(self.status.finish()),
+            Arc::new(self.tries.finish()),
+            Arc::new(self.request.finish()),
             Arc::new(Int64Array::from(vec![micro_batch; rows])),
         ];
         (self.rows, self.bytes) = (0, 0);
@@ -163,6 +209,12 @@ pub fn commits_schema() -> SchemaRef {
         Field::new("dead_letters", DataType::Int64, false),
         Field::new("rows", DataType::Int64, false),
         Field::new("late", DataType::Int64, false),
+        Field::new("redriven", DataType::Int64, false),
+        Field::new("redriven_with_rows", DataType::Int64, false),
+        Field::new("redriven_skips", DataType::Int64, false),
+        Field::new("redriven_dead_letters", DataType::Int64, false),
+        Field::new("redriven_rows", DataType::Int64, false),
+        Field::new("discarded", DataType::Int64, false),
         Field::new("offsets", DataType::Utf8, false),
         Field::new("tables", DataType::Utf8, false),
         Field::new("modules", DataType::Utf8, false),
@@ -191,6 +243,23 @@ impl CommitKind {
     }
 }
 
+/// What became of dead letters that somebody asked to be redriven or discarded: `records = with rows + skips + dead letters`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RedrivenCounts<N> {
+    /// Letters that went through their module again.
+    pub records: N,
+    /// Of these, records that became rows, or whose late rows were added to their windows.
+    pub with_rows: N,
+    /// Records from which the module made nothing, on purpose.
+    pub skips: N,
+    /// Records that failed again.
+    pub dead_letters: N,
+    /// Rows written to silver tables.
+    pub rows: N,
+    /// Letters that were discarded.
+    pub discarded: N,
+}
+
 /// One row of the commits table: a micro-batch, or a move of offsets.
 #[derive(Debug, Clone, Default)]
 pub struct CommitRow {
@@ -212,7 +281,9 @@ pub struct CommitRow {
     pub rows: i64,
     /// Rows that came after their window had closed.
     pub late: i64,
-    /// `{"orders#0/3": [from, next]}`.
+    /// What became of dead letters that somebody asked for.
+    pub redriven: RedrivenCounts<i64>,
+    /// `{"orders#0/3": [from, next]}`; of dead letters by their requests, `{"redrive:orders#0/3": [from, next]}`.
     pub offsets: String,
     /// `{"silver/retail/sales": version}`; of a move only the tables that were moved.
     pub tables: String,
@@ -239,6 +310,12 @@ impl CommitRow {
             long(self.dead_letters),
             long(self.rows),
             long(self.late),
+            long(self.redriven.records),
+            long(self.redriven.with_rows),
+            long(self.redriven.skips),
+            long(self.redriven.dead_letters),
+            long(self.redriven.rows),
+            long(self.redriven.discarded),
             text(&self.offsets),
             text(&self.tables),
             text(&self.modules),

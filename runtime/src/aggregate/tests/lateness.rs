@@ -55,3 +55,16 @@ fn a_late_row_counts_nowhere_and_does_not_move_the_watermark() {
     assert_eq!((state.watermark_ms(), state.groups()), (100 * MINUTE_MS + 1, 1));
     assert_eq!(state.take_live(2).len(), 1);
 }
+
+#[test]
+fn what_is_restated_is_late_for_no_window_that_is_kept_and_moves_no_watermark() {
+    let mut state = PartitionState::new(plan(), 0);
+    assert!(state.update(&batch(&[sale("FR", 100, 100)]), i64::MIN).is_empty());
+    assert_eq!(state.update(&batch(&[sale("FR", 1, 100)]), i64::MIN), [0]);
+    let rows = [sale("FR", 1, 7), sale("FR", 12, 7), sale("FR", 200, 7)];
+    assert_eq!(state.restate(&batch(&rows), 10 * MINUTE_US), [0]);
+    assert_eq!((state.watermark_ms(), state.groups()), (100 * MINUTE_MS, 3));
+    assert!(state.restate(&batch(&rows[..1]), i64::MIN).is_empty());
+    assert_eq!(state.groups(), 4);
+    assert_eq!(plan().window_starts_us(&batch(&rows)), [0, 10 * MINUTE_US, 200 * MINUTE_US]);
+}

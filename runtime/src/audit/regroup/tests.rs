@@ -111,7 +111,7 @@ fn check(silver_rows: &[(i64, i64, &str, i128)], late: &[i64], gold_rows: &[(i64
     let mut letters = Origins::default();
     late.iter().for_each(|offset| assert!(letters.insert((0, 0), *offset)));
     let cut = [(partition_of(&silver.topic, (0, 0)), 100)].into_iter().collect();
-    let mut fresh = Regrouped::new(&silver, &gold, &cut, &letters);
+    let mut fresh = Regrouped::new(&silver, &gold, &cut, letters.clone(), Origins::default());
     let rows = rows(silver_rows);
     let origins = Columns::of(&rows, system::ORIGIN_COLUMNS).unwrap();
     let part = Part::default();

@@ -1,0 +1,338 @@
+//! Dead letters: listed, sent through a mended module, discarded; each of their rows is there once, whatever is killed in between.
+
+use crate::audit::{self, messages, verify};
+use crate::case::Case;
+use crate::exact;
+use anyhow::{Context, Result, ensure};
+use lakeward_tests::config::Config;
+use lakeward_tests::instance::Instance;
+use lakeward_tests::produce::{Message, Producer};
+use lakeward_tests::readers::Engine;
+use lakeward_tests::requirements::Need;
+use lakeward_tests::retail;
+use lakeward_tests::stage::{Finished, Stage};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const PARTITIONS: i32 = 3;
+const LIMIT: Duration = Duration::from_secs(90);
+const TOKEN: &str = "ann-has-a-long-token";
+
+/// The reason of the first version of the module, which is wrong to reject them.
+const WRONGLY: &str = "no lanterns here";
+
+pub(crate) fn cases() -> Vec<Case> {
+    let python = &[Need::Python, Need::RetailData];
+    Vec::from_iter(Case::both("dead_letters::a_mended_module_makes_rows_of_them", python, mended))
+        .into_iter()
+        .chain([
+            Case::embedded("dead_letters::a_kill_between_two_tables_doubles_nothing", python, killed),
+            Case::embedded("dead_letters::late_rows_restate_their_window", python, late),
+            Case::embedded("dead_letters::what_is_refused_changes_nothing", &[Need::RetailData], refused),
+            Case::kafka("dead_letters::the_owner_of_a_partition_redrives_it", python, shared),
+        ])
+        .collect()
+}
+
+/// The retail module, but that it rejects lanterns.
+fn wrong(stage: &Stage) -> Result<PathBuf> {
+    let rule =
+        format!("filter(|text| !text.is_empty()).filter(|text| !text.contains(\"LANTERN\")).ok_or(\"{WRONGLY}\")?");
+    stage
+        .product()?
+        .retail_variant("lanternless", &[("filter(|text| !text.is_empty()).ok_or(\"no description\")?", &rule)])
+}
+
+fn configured(stage: &Stage) -> Result<Config> {
+    stage.set_environment(vec![("LAKEWARD_TOKEN".to_owned(), TOKEN.to_owned())])?;
+    let mut config = stage.config(&[])?;
+    config.module("retail", &wrong(stage)?);
+    config.text("micro_batch", "every", "200ms").text("gold", "every", "300ms").text("operators.ann", "token", TOKEN);
+    Ok(config)
+}
+
+/// A lake whose dead letters are mostly the module's fault: 6,000 records of three partitions, all read.
+fn world(stage: &Stage) -> Result<Config> {
+    stage.broker()?.create_topic(retail::TOPIC, PARTITIONS)?;
+    let config = configured(stage)?;
+    let events = retail::events(6_000)?;
+    Producer::new(&stage.broker()?.bootstrap())?.send(retail::TOPIC, messages(&events, PARTITIONS))?;
+    let summary = stage.until_current(&config)?;
+    ensure!(summary.records == 6_000 && summary.dead_letters > 200, "{summary:?}");
+    Ok(config)
+}
+
+/// Makes the module as it should be the active one.
+fn activate_mended(stage: &Stage, instance: &Instance) -> Result<()> {
+    let module = stage.product()?.module("transforms/retail")?;
+    let (module, server) = (module.to_str().context("a path that is not text")?, instance.server());
+    let finished = stage.call(&["deploy", module, "--server", &server], None)?;
+    ensure!(finished.code == Some(0), "deploying: {}", finished.stderr);
+    Ok(())
+}
+
+fn call(stage: &Stage, config: &Config, arguments: &[&str]) -> Result<Finished> {
+    stage.call(&[&["dead-letters"], arguments].concat(), Some(&config.toml()))
+}
+
+/// What a command answers in JSON.
+fn ask(stage: &Stage, config: &Config, arguments: &[&str]) -> Result<Value> {
+    let finished = call(stage, config, &[arguments, &["--json"]].concat())?;
+    ensure!(finished.code == Some(0), "{arguments:?}: {:?} {}", finished.code, finished.stderr);
+    serde_json::from_str(&finished.stdout).with_context(|| finished.stdout.clone())
+}
+
+/// How many letters meet conditions.
+fn count(stage: &Stage, config: &Config, conditions: &[&str]) -> Result<u64> {
+    let listed = ask(stage, config, &[&["list", "--limit", "0"], conditions].concat())?;
+    listed["total"].as_u64().with_context(|| listed.to_string())
+}
+
+/// Requests something; how many letters it is about.
+fn request(stage: &Stage, config: &Config, arguments: &[&str]) -> Result<u64> {
+    let receipt = ask(stage, config, &[arguments, &["--who", "ann"]].concat())?;
+    receipt["letters"].as_u64().with_context(|| receipt.to_string())
+}
+
+/// Waits until every request is executed.
+fn wait_executed(stage: &Stage, config: &Config, instance: &mut Instance) -> Result<()> {
+    instance.wait_for(LIMIT, "the requests to be executed", |_| {
+        let listed = ask(stage, config, &["list", "--limit", "100000"])?;
+        let letters = listed["letters"].as_array().context("a list without letters")?;
+        Ok(letters.iter().all(|letter| letter["requested"].is_null()).then_some(()))
+    })
+}
+
+/// Every record is a row, an open or discarded letter, or neither by intent; none is two of these. Retail makes one row of a record.
+fn every_record_once(stage: &Stage) -> Result<()> {
+    let found = stage.query(
+        Engine::DuckDb,
+        &[exact::SALES, exact::DEAD_LETTERS],
+        r#"WITH state AS (
+             SELECT "partition" AS p, "offset" AS o, arg_max(status, coalesce(request, -1)) AS status
+             FROM dead_letters WHERE stage <> 'aggregate' GROUP BY ALL),
+           fates AS (
+             SELECT _lakeward_partition AS p, _lakeward_offset AS o FROM sales
+             UNION ALL SELECT p, o FROM state WHERE status <> 'redriven')
+           SELECT count(*) AS fates, count(DISTINCT (p, o)) AS records FROM fates"#,
+    )?;
+    ensure!(found == [json!({"fates": 6_000, "records": 6_000})], "{found:?}");
+    Ok(())
+}
+
+fn mended(stage: &Stage) -> Result<()> {
+    let mut config = world(stage)?;
+    let wrongly = count(stage, &config, &["--reason", WRONGLY])?;
+    let (all, broken) = (count(stage, &config, &[])?, count(stage, &config, &["--stage", "decode"])?);
+    ensure!(wrongly > 100 && broken > 50 && all > wrongly + broken, "{wrongly} {broken} of {all}");
+    let groups = ask(stage, &config, &["list", "--by", "reason"])?;
+    ensure!(groups["groups"][0] == json!({"reason": WRONGLY, "letters": wrongly}), "{groups}");
+
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    // First with the module as it is: nothing is mended, and said so.
+    let one = ask(stage, &config, &["list", "--reason", WRONGLY, "--limit", "1"])?["letters"][0]["record"].clone();
+    let one = one.as_str().context("a record")?;
+    ensure!(request(stage, &config, &["redrive", one])? == 1, "one letter");
+    wait_executed(stage, &config, &mut instance)?;
+    let shown = ask(stage, &config, &["show", one])?;
+    let rows = shown["rows"].as_array().context("rows")?;
+    ensure!(rows.len() == 2 && rows[1]["tries"] == 2 && rows[1]["status"] == "open", "{shown}");
+    ensure!(rows[0]["value"]["text"].as_str().is_some_and(|text| text.contains("LANTERN")), "{shown}");
+    ensure!(rows[1]["value"] == rows[0]["value"] && rows[1]["reason"] == WRONGLY, "{shown}");
+    verify(stage, &config)?.ensure_holds().context("after a redrive in vain")?;
+
+    activate_mended(stage, &instance)?;
+    ensure!(request(stage, &config, &["redrive", "--reason", WRONGLY])? == wrongly, "all of them");
+    wait_executed(stage, &config, &mut instance)?;
+    ensure!(count(stage, &config, &["--reason", WRONGLY])? == 0, "some are open");
+    let redriven = count(stage, &config, &["--status", "redriven"])?;
+    ensure!(redriven == wrongly, "{redriven} of {wrongly}");
+    every_record_once(stage)?;
+    verify(stage, &config)?.ensure_holds().context("after a redrive, beside the running pipeline")?;
+
+    let again = call(stage, &config, &["redrive", one])?;
+    ensure!(again.code == Some(64) && again.stderr.contains("redriven already"), "{again:?}");
+    // What nobody can decode stays what it is.
+    ensure!(request(stage, &config, &["redrive", "--stage", "decode"])? == broken, "all of them");
+    wait_executed(stage, &config, &mut instance)?;
+    let failed = ask(stage, &config, &["list", "--stage", "decode", "--limit", "100000"])?;
+    let tried = |letter: &&Value| letter["tries"] == 2;
+    let failed = failed["letters"].as_array().context("letters")?;
+    ensure!(failed.iter().filter(tried).count() as u64 == broken, "{failed:?}");
+    ensure!(request(stage, &config, &["discard", "--stage", "decode"])? == broken, "all of them");
+    wait_executed(stage, &config, &mut instance)?;
+    ensure!(count(stage, &config, &["--status", "discarded"])? == broken, "discarded");
+    ensure!(count(stage, &config, &[])? == all - wrongly - broken, "the others are open");
+    every_record_once(stage)?;
+    let running = verify(stage, &config)?;
+    running.ensure_holds().context("after discarding")?;
+    let said = running.of("counts", "redriven dead letters")?["detail"].to_string();
+    let expected = format!("{wrongly} with rows + 0 skips + {} failed again, {broken} discarded", broken + 1);
+    ensure!(said.contains(&expected), "{said} does not say {expected}");
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    exact::gold_adds_up(stage)?;
+    let stopped = verify(stage, &config)?;
+    stopped.ensure_holds().context("after the end")
+}
+
+fn killed(stage: &Stage) -> Result<()> {
+    let mut config = world(stage)?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    activate_mended(stage, &instance)?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    let listed = ask(stage, &config, &["list", "--limit", "100000"])?;
+    let records = listed["letters"].as_array().context("letters")?.iter();
+    let records: Vec<&str> = records.filter_map(|letter| letter["record"].as_str()).collect();
+    let points = [
+        "file.written:1",
+        "upload.after:1",
+        "silver.before:1",
+        "entry.put:1",
+        "silver.after:1",
+        "dead_letters.before:1",
+        "dead_letters.after:1",
+        "state.before:1",
+        "state.after:1",
+        "state.after:2",
+        "commits.file:1",
+        "commits.before:1",
+        "commits.after:1",
+        "gold.before:1",
+        "gold.after:1",
+    ];
+    let part = records.len() / points.len();
+    for (point, records) in points.iter().zip(records.chunks(part)) {
+        // Three are redriven for every one that is discarded.
+        let (discarded, redriven) = records.split_at(records.len() / 4);
+        request(stage, &config, &[&["redrive"], redriven].concat())?;
+        request(stage, &config, &[&["discard"], discarded].concat())?;
+        let mut instance = stage.start_with(&mut config, &[("LAKEWARD_FAULT", point)])?;
+        lakeward_tests::wait::until(LIMIT, &format!("the end at {point}"), || instance.ended())?;
+        verify(stage, &config)?.ensure_holds().with_context(|| format!("killed at {point}"))?;
+        stage.until_current(&config)?;
+        let after = verify(stage, &config)?;
+        after.ensure_holds().with_context(|| format!("started again after {point}"))?;
+        every_record_once(stage).with_context(|| format!("started again after {point}"))?;
+        exact::gold_adds_up(stage).with_context(|| format!("started again after {point}"))?;
+    }
+    let left = ask(stage, &config, &["list", "--limit", "100000", "--reason", WRONGLY])?;
+    let untouched = (records.len() % part) as u64;
+    ensure!(left["total"].as_u64().is_some_and(|total| total <= untouched), "{left}");
+    ensure!(count(stage, &config, &["--status", "redriven"])? > 50, "too few to mean anything");
+    Ok(())
+}
+
+/// An event at this time.
+fn sale(seq: i64, at: &str) -> Message {
+    let event = format!(
+        r#"{{"seq":{seq},"InvoiceNo":"536365","StockCode":"71053","Description":"WHITE METAL LAMP","Quantity":6,"InvoiceDate":"{at}","UnitPrice":3.39,"CustomerID":"{seq}.0","Country":"France"}}"#
+    );
+    Message::placed(0, event)
+}
+
+fn late(stage: &Stage) -> Result<()> {
+    stage.broker()?.create_topic(retail::TOPIC, 1)?;
+    let mut config = configured(stage)?;
+    let producer = Producer::new(&stage.broker()?.bootstrap())?;
+    producer.send(retail::TOPIC, [sale(1, "2011-01-01 08:00:00"), sale(2, "2011-01-05 08:00:00")])?;
+    producer.send(retail::TOPIC, [sale(3, "2011-01-01 08:30:00"), sale(4, "2011-01-02 09:00:00")])?;
+    let summary = stage.until_current(&config)?;
+    ensure!(summary.late == 4, "two records are late for two products: {summary:?}");
+    let hourly = ["--product", "retail/sales_by_country"];
+    ensure!(count(stage, &config, &hourly)? == 2 && count(stage, &config, &[])? == 4, "letters");
+    ensure!(exact::gold_adds_up(stage).is_err(), "late rows are in gold already");
+
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    ensure!(request(stage, &config, &[&["redrive"], &hourly[..]].concat())? == 2, "both");
+    wait_executed(stage, &config, &mut instance)?;
+    instance.wait_for(LIMIT, "the restated windows", |instance| {
+        let path = "/v1/products/retail/sales_by_country/rows?view=committed&order=window_start";
+        let rows = instance.get(path)?.json()?["rows"].clone();
+        let lines = |row: &Value| row["lines"].as_i64();
+        let lines: Vec<_> = rows.as_array().context("rows")?.iter().map(lines).collect();
+        Ok((lines == [Some(2), Some(1), Some(1)]).then_some(()))
+    })?;
+    verify(stage, &config)?.ensure_holds().context("one product restated")?;
+    ensure!(count(stage, &config, &[])? == 2, "the other product's letters are open");
+    // Another version may make another row than the one that silver has: such a letter stays.
+    activate_mended(stage, &instance)?;
+    ensure!(request(stage, &config, &["redrive", "--all"])? == 2, "both");
+    wait_executed(stage, &config, &mut instance)?;
+    ensure!(count(stage, &config, &["--reason", "only the same module"])? == 2, "they should have stayed");
+    ensure!(request(stage, &config, &["discard", "--all"])? == 2, "both");
+    wait_executed(stage, &config, &mut instance)?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    exact::gold_adds_up(stage)?;
+    verify(stage, &config)?.ensure_holds().context("after the end")
+}
+
+fn refused(stage: &Stage) -> Result<()> {
+    let config = world(stage)?;
+    let one = ask(stage, &config, &["list", "--limit", "1"])?["letters"][0]["record"].clone();
+    let one = one.as_str().context("a record")?;
+    let requests = || std::fs::exists(stage.table("_lakeward/redrives"));
+    let files = || -> Result<usize> {
+        let log = std::fs::read_dir(stage.table("_lakeward/redrives/_delta_log"))?;
+        Ok(log.count())
+    };
+    ensure!(requests()?, "the pipeline has opened the table");
+    let before = files()?;
+    let check = |arguments: &[&str], words: &str| -> Result<()> {
+        let finished = call(stage, &config, arguments)?;
+        ensure!(finished.code == Some(64), "{arguments:?}: {:?} {}", finished.code, finished.stderr);
+        ensure!(finished.stderr.contains(words), "{arguments:?} says {}", finished.stderr);
+        Ok(())
+    };
+    check(&["redrive"], "say which letters")?;
+    check(&["redrive", "orders#0/0:999999"], "there is no dead letter of orders#0/0:999999")?;
+    check(&["redrive", one, "orders#7/0:1"], "there is no dead letter of orders#7/0:1")?;
+    check(&["redrive", one, "--module", "wholesale"], "meets the conditions")?;
+    check(&["discard", "--reason", "a reason that nobody gave"], "no open dead letter meets the conditions")?;
+    check(&["redrive", "nonsense"], "names no record")?;
+    check(&["show", "orders#0/0:999999"], "there is no dead letter")?;
+    check(&["list", "--from", "yesterday"], "is no RFC 3339 time")?;
+    check(&["list", "--product", "retail/nothing"], "there is no product retail/nothing")?;
+    ensure!(request(stage, &config, &["redrive", one, "--dry-run"])? == 1, "a dry run says what it would do");
+    ensure!(files()? == before, "something was written");
+    ensure!(request(stage, &config, &["redrive", one])? == 1, "now it is");
+    check(&["redrive", one], "is requested already")?;
+    check(&["discard", one], "is requested already")?;
+    ensure!(files()? == before + 1, "one request is one commit");
+    // Nothing runs: the request waits, and nothing else has changed.
+    audit::holds(stage, &config)
+}
+
+fn shared(stage: &Stage) -> Result<()> {
+    let mut config = world(stage)?;
+    config.text("kafka.properties", "session.timeout.ms", "6000");
+    let mut first = stage.start(&mut config)?;
+    first.wait_ready()?;
+    activate_mended(stage, &first)?;
+    let mut second = stage.start(&mut config)?;
+    for instance in [&mut first, &mut second] {
+        instance.wait_for(LIMIT, "a share of the partitions", |instance| {
+            let Ok(answer) = instance.get("/v1/status") else { return Ok(None) };
+            let own = answer.json()?["topics"][0]["partitions"].as_array().map_or(0, Vec::len);
+            Ok((own > 0 && own < PARTITIONS as usize).then_some(()))
+        })?;
+    }
+    let wrongly = count(stage, &config, &["--reason", WRONGLY])?;
+    let of_partition = |partition: &str| count(stage, &config, &["--reason", WRONGLY, "--partition", partition]);
+    let first_third = of_partition("0")?;
+    ensure!(request(stage, &config, &["redrive", "--partition", "0", "--reason", WRONGLY])? == first_third, "a third");
+    wait_executed(stage, &config, &mut second)?;
+    verify(stage, &config)?.ensure_holds().context("beside two instances")?;
+    // The rest while one of them leaves.
+    ensure!(request(stage, &config, &["redrive", "--reason", WRONGLY])? == wrongly - first_third, "the others");
+    ensure!(first.terminate()?.success(), "an instance did not leave well");
+    wait_executed(stage, &config, &mut second)?;
+    ensure!(count(stage, &config, &["--status", "redriven"])? == wrongly, "each once");
+    every_record_once(stage)?;
+    ensure!(second.terminate()?.success(), "an instance did not end well");
+    exact::gold_adds_up(stage)?;
+    verify(stage, &config)?.ensure_holds().context("after the end")
+}
