@@ -2,7 +2,6 @@
 
 use super::commit::{Group, Tables};
 use super::gold::{Publisher, Target};
-use super::ledger::Counts;
 use super::others::Others;
 use super::plan::{COMMITS, Gold, Plan, TableKind};
 use super::progress::Progress;
@@ -18,9 +17,9 @@ use crate::aggregate::View;
 use crate::checkpoint::SourcePartition;
 use crate::clock::{self, Clock};
 use crate::config::Config;
+use crate::sink::system::RedrivenCounts;
 use crate::sink::{DataFile, FileWriter, Warehouse};
 use crossbeam_channel::Sender;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
