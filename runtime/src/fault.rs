@@ -20,7 +20,8 @@ pub const VARIABLE: &str = "LAKEWARD_FAULT";
 /// | `entry.put`              | a log entry is in the store, the writer has not looked at the reply |
 /// | `gold.before`, `.after`  | around the publication of each gold table |
 /// | `checkpoint.before`, `.after` | around the writing of a log's checkpoint |
-pub const POINTS: [&str; 17] = [
+/// | `rewind.before`, `.after` | around the commit that takes each table of a module back |
+pub const POINTS: [&str; 19] = [
     "upload.before",
     "file.written",
     "upload.after",
@@ -38,6 +39,8 @@ pub const POINTS: [&str; 17] = [
     "gold.after",
     "checkpoint.before",
     "checkpoint.after",
+    "rewind.before",
+    "rewind.after",
 ];
 
 /// A point at which this process is to end.

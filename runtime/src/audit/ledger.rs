@@ -112,20 +112,25 @@ impl Ledger {
                 ledger.pass(entry);
                 continue;
             }
-            for (partition, range) in entry.offsets.iter().filter(|(partition, _)| partition.reader.is_none()) {
-                let own =
-                    readers.iter().filter(|reader| reader.of_all() == *partition).filter(|reader| entry.is_of(reader));
-                for of in std::iter::once(partition).chain(own) {
-                    let range = entry.offsets.get(of).unwrap_or(range);
-                    if entry.is_move && range.end < range.start {
-                        ledger.back.entry(of.clone()).or_default().push((entry.micro_batch, range.end));
-                    }
-                    steps.entry(of.clone()).or_default().push(Step {
-                        micro_batch: entry.micro_batch,
-                        from: range.start,
-                        next: range.end,
-                        is_move: entry.is_move,
-                    });
+            let mut note = |of: &SourcePartition, range: &Range<i64>| {
+                if entry.is_move && range.end < range.start {
+                    ledger.back.entry(of.clone()).or_default().push((entry.micro_batch, range.end));
+                }
+                steps.entry(of.clone()).or_default().push(Step {
+                    micro_batch: entry.micro_batch,
+                    from: range.start,
+                    next: range.end,
+                    is_move: entry.is_move,
+                });
+            };
+            for (partition, range) in &entry.offsets {
+                if partition.reader.is_none() {
+                    note(partition, range);
+                    let own = readers.iter().filter(|of| of.of_all() == *partition && entry.is_of(of));
+                    own.for_each(|of| note(of, entry.offsets.get(of).unwrap_or(range)));
+                } else if !entry.offsets.contains_key(&partition.of_all()) {
+                    // One module was rewound, the others stay where they are.
+                    note(partition, range);
                 }
             }
         }
@@ -134,11 +139,19 @@ impl Ledger {
         ledger
     }
 
-    /// The part of a micro-batch's range whose rows are its own: nothing behind a place to which somebody moved back later.
+    /// The part of a micro-batch's range whose rows of a module are its own: nothing behind a place to which somebody moved back later, or
+    /// rewound the module.
     #[must_use]
-    pub(super) fn own_range(&self, micro_batch: i64, partition: &SourcePartition, range: &Range<i64>) -> Range<i64> {
-        let back = self.back.get(partition).map(Vec::as_slice).unwrap_or_default();
-        let later = back.iter().filter(|(number, _)| *number > micro_batch).map(|(_, next)| *next);
+    pub(super) fn own_range(
+        &self,
+        micro_batch: i64,
+        module: &str,
+        of: &SourcePartition,
+        range: &Range<i64>,
+    ) -> Range<i64> {
+        let (all, own) = (of.of_all(), of.of_reader(module));
+        let back = [all, own].into_iter().filter_map(|of| self.back.get(&of)).flatten();
+        let later = back.filter(|(number, _)| *number > micro_batch).map(|(_, next)| *next);
         range.start..later.fold(range.end, i64::min).max(range.start)
     }
 
@@ -219,7 +232,7 @@ impl Entry {
         let names = |text: &str| json::<serde_json::Value>(text).map(|names| Arc::new(names.into_keys().collect()));
         Some(Self {
             micro_batch: long("micro_batch")?,
-            is_move: text("kind") == Some(system::CommitKind::Moved.name()),
+            is_move: text("kind") != Some(system::CommitKind::MicroBatch.name()),
             records: long("records")?,
             with_rows: long("with_rows")?,
             skips: long("skips")?,
@@ -280,6 +293,23 @@ mod tests {
         assert_eq!(ledger(12).chains[&own].faults, ["no micro-batch accounts for offsets 10 to 11"]);
     }
 
+    #[test]
+    fn a_module_that_was_rewound_is_read_again_alone() {
+        let own = at(0).of_reader("retail");
+        let modules = Arc::new(["retail".to_owned(), "wholesale".to_owned()].into());
+        let run = |micro_batch, offsets| Entry { modules: Arc::clone(&modules), ..entry(micro_batch, offsets) };
+        let offsets = [(own.clone(), Range { start: 20, end: 5 })].into_iter().collect();
+        let tables = Arc::new([system::DEAD_LETTERS.to_owned()].into());
+        let rewound = Entry { is_move: true, micro_batch: 3, offsets, tables, ..Entry::default() };
+        let mut again = run(4, &[(0, 20, 30)]);
+        again.offsets.insert(own.clone(), 5..30);
+        let ledger = Ledger::of(vec![run(1, &[(0, 0, 5)]), run(2, &[(0, 5, 20)]), rewound, again]);
+        assert_eq!((ledger.chains[&own].next, ledger.chains[&own].faults.len()), (30, 0));
+        assert_eq!((ledger.chains[&at(0)].next, ledger.chains[&at(0)].faults.len()), (30, 0));
+        assert_eq!(ledger.own_range(2, "retail", &at(0), &(5..20)), 5..5);
+        assert_eq!(ledger.own_range(2, "wholesale", &at(0), &(5..20)), 5..20);
+    }
+
     fn moved(micro_batch: i64, from: i64, next: i64, tables: &[&str]) -> Entry {
         let tables = Arc::new(tables.iter().map(|table| (*table).to_owned()).collect());
         Entry { is_move: true, tables, ..entry(micro_batch, &[(0, from, next)]) }
@@ -325,7 +355,7 @@ mod tests {
         let all = ["silver/a/b", system::DEAD_LETTERS];
         let ledger = Ledger::of(vec![entry(1, &[(0, 0, 100)]), moved(2, 100, 40, &all), entry(3, &[(0, 40, 120)])]);
         assert!(ledger.chains[&at(0)].faults.is_empty());
-        assert_eq!(ledger.own_range(1, &at(0), &(0..100)), 0..40);
-        assert_eq!(ledger.own_range(3, &at(0), &(40..120)), 40..120);
+        assert_eq!(ledger.own_range(1, "retail", &at(0), &(0..100)), 0..40);
+        assert_eq!(ledger.own_range(3, "retail", &at(0), &(40..120)), 40..120);
     }
 }

@@ -44,6 +44,7 @@ enum Command {
     Deploy(DeployArgs),
     Shadow(ShadowArgs),
     Promote(PromoteArgs),
+    Rewind(RewindArgs),
     /// Make the version before active again, in the running pipeline
     Rollback(ModuleArgs),
     /// Give a module no more records; its products stay where they are, everything else goes on
@@ -251,6 +252,32 @@ pub struct PromoteArgs {
     pub server: ServerArgs,
 }
 
+/// Take the products of a module back to where they stood, and read on from there
+///
+/// Tables, gold, aggregate state and offsets go back together; what the module's records were since is undone, and they are read again by
+/// the module that is active. Other modules' products stay where they are.
+#[derive(Debug, Args)]
+pub struct RewindArgs {
+    /// The module's name
+    #[arg(value_name = "MODULE")]
+    pub module: String,
+    /// The last micro-batch that stays, an RFC 3339 time, or the first digits of a digest to go back before
+    #[arg(long, value_name = "WHERE")]
+    pub to: String,
+    /// Make the version before active from there on
+    #[arg(long)]
+    pub rollback: bool,
+    /// Only say what would be undone
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why, for the log of deployments
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Which pipeline
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// A module of a running pipeline.
 #[derive(Debug, Args)]
 pub struct ModuleArgs {
@@ -393,6 +420,7 @@ fn dispatch(command: &Command) -> Result<(), Error> {
         Command::Deploy(args) => release::deploy(args),
         Command::Shadow(args) => release::shadow(args),
         Command::Promote(args) => release::promote(args),
+        Command::Rewind(args) => release::rewind(args),
         Command::Rollback(args) => release::rollback(args),
         Command::Pause(args) => release::pause(args),
         Command::Resume(args) => release::resume(args),

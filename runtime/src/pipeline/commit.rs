@@ -84,6 +84,7 @@ impl Tables {
                 micro_batch: group.micro_batch,
                 at_ms: group.at_ms,
                 horizon_ms: group.horizons_ms[index],
+                ..Commit::default()
             };
             async move {
                 let [before, after] = points(kind);

@@ -4,9 +4,10 @@ use super::Error;
 use super::commit::chain;
 use super::releases::{Release, Releases};
 use super::shadows::Shadows;
+use super::target;
 use crate::clock::Clock;
 use crate::release::compare::{self, Condition};
-use crate::release::{Action, AppendError, Deployment, Standing, compat};
+use crate::release::{Action, AppendError, Deployment, Standing, Target, compat};
 use crate::serve::Site;
 use crate::serve::orders::{Accepted, Act, Operator, Order, Refusal, Reply};
 use crate::transform::ModuleFile;
@@ -38,6 +39,7 @@ struct Decided {
     digest: Option<String>,
     version: Option<String>,
     file: Option<ModuleFile>,
+    target: Option<Target>,
     changes: Vec<String>,
 }
 
@@ -99,11 +101,22 @@ impl Desk {
             Act::EndShadow { module } => end_shadow(&mut releases, &operator, &module).await?,
             Act::Promote { module, conditions } => self.promote(&mut releases, &operator, &module, &conditions).await?,
             Act::Rollback { module } => rollback(&mut releases, &operator, &module).await?,
+            Act::Rewind { module, to, rollback, dry_run } => {
+                let decided = self.rewind(&mut releases, &operator, &module, &to, rollback).await?;
+                if dry_run {
+                    let sequence = decided.standing.sequence;
+                    let digest = decided.standing.active().unwrap_or_default().to_owned();
+                    let version = decided.version.unwrap_or_default();
+                    return Ok(Accepted { module, sequence, digest, version, changes: decided.changes });
+                }
+                decided
+            }
             Act::Pause { module } => pause(&mut releases, &operator, &module).await?,
             Act::Resume { module } => resume(&mut releases, &operator, &module).await?,
         };
-        let Decided { module, mut standing, action, digest, version, file, changes } = decided;
+        let Decided { module, mut standing, action, digest, version, file, target, changes } = decided;
         let deployment = Deployment {
+            target,
             digest,
             version: version.clone(),
             why,
@@ -132,6 +145,42 @@ impl Desk {
         let digest = standing.active().unwrap_or_default().to_owned();
         let version = version.unwrap_or_default();
         Ok(Accepted { module, sequence: standing.sequence, digest, version, changes })
+    }
+
+    /// Back to where the module's products stood, and on from there.
+    async fn rewind(
+        &self,
+        releases: &mut Releases,
+        operator: &Operator,
+        name: &str,
+        to: &str,
+        rollback: bool,
+    ) -> Result<Decided, Refusal> {
+        let standing = known(releases, operator, name).await?;
+        let active = standing.active().unwrap_or_default().to_owned();
+        let digest = match standing.previous() {
+            Some(previous) if rollback => Some(previous.to_owned()),
+            None if rollback => {
+                return Err(Refusal::Conflict(format!("module {name} has no earlier version to go back to")));
+            }
+            _ => None,
+        };
+        let module = releases.module(&active).await.map_err(|error| unavailable(&error))?;
+        let from = releases.module(digest.as_ref().unwrap_or(&active)).await.map_err(|error| unavailable(&error))?;
+        let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
+        let manifest = module.manifest();
+        let finding = target::find(releases.config(), &lake, manifest, to, self.clock.now_ms());
+        let (target, changes) = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(finding))?;
+        Ok(Decided {
+            module: name.to_owned(),
+            standing,
+            action: Action::Rewind,
+            digest,
+            version: Some(from.manifest().version.clone()),
+            file: None,
+            target: Some(target),
+            changes,
+        })
     }
 
     /// The shadow becomes active where the conditions hold over what was compared so far.
@@ -171,6 +220,7 @@ impl Desk {
             digest: Some(digest),
             version: Some(module.manifest().version.clone()),
             file: None,
+            target: None,
             changes,
         })
     }
@@ -224,6 +274,7 @@ async fn deploy(
         digest: Some(file.digest.clone()),
         version: Some(file.manifest.version.clone()),
         file: Some(file),
+        target: None,
         changes,
     })
 }
@@ -274,6 +325,7 @@ async fn shadow(releases: &mut Releases, operator: &Operator, bytes: bytes::Byte
         digest: Some(file.digest.clone()),
         version: Some(file.manifest.version.clone()),
         file: Some(file),
+        target: None,
         changes,
     })
 }
@@ -299,6 +351,7 @@ async fn rollback(releases: &mut Releases, operator: &Operator, name: &str) -> R
         digest: Some(previous),
         version: Some(module.manifest().version.clone()),
         file: None,
+        target: None,
         changes: Vec::new(),
     })
 }
@@ -334,6 +387,7 @@ async fn without_digest(
         digest: None,
         version: Some(module.manifest().version.clone()),
         file: None,
+        target: None,
         changes: Vec::new(),
     })
 }

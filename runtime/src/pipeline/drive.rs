@@ -6,6 +6,7 @@ use super::releases::Release;
 use super::threads::Threads;
 use super::{Error, Options};
 use crate::clock;
+use crate::release::Target;
 use crate::source::{Lease, Membership};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ pub(super) struct Drive<'a> {
     pub(super) membership: Option<&'a Membership>,
     /// What is to run.
     pub(super) next: watch::Sender<Option<Release>>,
+    /// The rewinds that the session began with.
+    pub(super) rewinds: &'a [(String, i64, Target)],
     pub(super) grace: Duration,
     /// When the session was told to end.
     pub(super) told_at: OnceLock<Instant>,

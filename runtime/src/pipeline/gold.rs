@@ -116,6 +116,7 @@ impl Publisher {
             at_ms: target.at_ms,
             // What is closed by now is in the table for good: see `Committer::forget`.
             horizon_ms: Some(tables.tables[gold.state_table].horizon_ms()).filter(|horizon_ms| *horizon_ms != i64::MIN),
+            ..Commit::default()
         })
     }
 }

@@ -7,7 +7,7 @@ use super::{Error, check_topics};
 use crate::checkpoint::SourcePartition;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::release::{self, Action, AppendError, Deployment, Deployments, Standing};
+use crate::release::{self, Action, AppendError, Deployment, Deployments, Standing, Target};
 use crate::serve::Time;
 use crate::serve::orders::{Decision, Released};
 use crate::sink::Warehouse;
@@ -27,9 +27,16 @@ pub(super) struct Release {
     pub(super) topics: Vec<String>,
     /// Modules that get no records, each with the topics that it reads.
     paused: Vec<(String, Vec<String>)>,
+    /// The newest rewind of modules, with its number.
+    pub(super) rewinds: Vec<(String, i64, Target)>,
 }
 
 impl Release {
+    /// Whether a session over `other` can go on with this one at the end of a micro-batch.
+    pub(super) fn follows(&self, other: &Plan, rewinds: &[(String, i64, Target)]) -> bool {
+        other.has_shape_of(&self.plan) && self.rewinds == rewinds
+    }
+
     /// The paused modules that read a topic.
     pub(super) fn paused_readers(&self, topic: &str) -> impl Iterator<Item = &str> {
         let reads = move |(_, topics): &&(String, Vec<String>)| topics.iter().any(|of| of == topic);
@@ -140,6 +147,15 @@ impl Releases {
         Ok(())
     }
 
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The lake, once it is open.
+    pub(super) fn lake(&self) -> Option<Warehouse> {
+        self.log.as_ref().map(|(lake, _)| lake.clone())
+    }
+
     /// The log and its lake, once they are open.
     pub(super) fn log(&mut self) -> Option<(&Warehouse, &mut Deployments)> {
         self.log.as_mut().map(|(lake, log)| (&*lake, log))
@@ -169,13 +185,15 @@ impl Releases {
             .map(|(name, standing)| {
                 let active = standing.active().unwrap_or_default();
                 let shadow = standing.shadow.as_deref().unwrap_or_default();
-                format!("{name} {active} {shadow} {}", standing.paused.is_some())
+                let rewind = standing.rewind.as_ref().map_or(0, |(number, _)| *number);
+                format!("{name} {active} {shadow} {} {rewind}", standing.paused.is_some())
             })
             .collect();
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
-        let (mut modules, mut shadows, mut topics, mut paused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
         for (name, standing) in &standings {
             let Some(digest) = standing.active() else { continue };
             let module = self.module(digest).await?;
@@ -185,6 +203,7 @@ impl Releases {
             }
             let read: Vec<String> = module.manifest().inputs.iter().map(|input| input.topic.clone()).collect();
             topics.extend(read.iter().cloned());
+            rewinds.extend(standing.rewind.iter().map(|(number, target)| (name.clone(), *number, target.clone())));
             if standing.paused.is_some() {
                 paused.push((name.clone(), read));
             } else {
@@ -198,7 +217,7 @@ impl Releases {
         topics.dedup();
         let plan = Plan::new(&self.config, &modules, &shadows)?;
         check_topics(&self.config, &plan)?;
-        let release = Release { plan: Arc::new(plan), topics, paused };
+        let release = Release { plan: Arc::new(plan), topics, paused, rewinds };
         if instead.is_none() {
             self.built = Some((key, release.clone()));
         }

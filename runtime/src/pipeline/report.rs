@@ -202,7 +202,7 @@ impl Report {
             next_offsets: table
                 .offsets()
                 .iter()
-                .filter(|(of, _)| redrives::topic_of(of).is_none())
+                .filter(|(of, _)| of.reader.is_none() && redrives::topic_of(of).is_none())
                 .map(|(partition, next)| (partition.to_string(), next))
                 .collect(),
         };

@@ -9,7 +9,7 @@ use super::releases::Release;
 use super::report::{Look, standing};
 use super::session::{self, Found, Gone};
 use super::threads::Threads;
-use super::{Error, Pipeline, Remedy, catalog};
+use super::{Error, Pipeline, Remedy, catalog, rewind};
 use crate::clock;
 use crate::config::Sharing;
 use crate::serve::status::{Failure, State};
@@ -196,6 +196,7 @@ impl Pipeline {
         lake.probe().await?;
         let release = self.release(&lake).await?;
         let plan = &release.plan;
+        rewind::finish(&self.config, &lake, &release, self.clock.now_ms()).await?;
         let tables = session::open_tables(&self.config, plan, &lake).await?;
         let found = tokio::task::block_in_place(|| session::discover(&self.config, plan))?;
         if !options.until_current {
@@ -230,6 +231,7 @@ impl Pipeline {
             lease: lease.as_ref(),
             membership: membership.as_ref().map(|joined| &*joined.member),
             next: self.next.clone(),
+            rewinds: &release.rewinds,
             grace: self.config.shutdown.grace,
             told_at: OnceLock::new(),
             has_stuck: !stuck.is_empty(),
@@ -370,7 +372,7 @@ impl Pipeline {
     /// Goes on with other modules where that is what is to run; `false` where that takes a new session, since they make other tables.
     async fn adopt(&self, committer: &mut Committer, threads: &Threads, drive: &Drive<'_>) -> Result<bool, Error> {
         let Some(next) = drive.other_release(&committer.plan) else { return Ok(true) };
-        if !committer.plan.has_shape_of(&next.plan) {
+        if !next.follows(&committer.plan, drive.rewinds) {
             return Ok(false);
         }
         let offsets = drive.in_time(committer.close_with(Some(next.plan))).await?;

@@ -107,12 +107,12 @@ pub(super) async fn open(
     });
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
-        let own = own_floors(plan, &tables, slot);
+        let own = own_floors(plan, &tables, slot.topic, &slot.partition);
         let mut lane = Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, own);
         lane.redrive = redrives.add(slot, &tables);
         lanes.push(lane);
     }
-    note_paused(release, &mut tables, &lanes, &topics).await?;
+    note_progress(release, &mut tables, &mut lanes, &topics).await?;
     let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
     let (mut horizons_ms, mut forgotten_us) = (Vec::new(), Vec::new());
     for (index, gold) in plan.golds.iter().enumerate() {
@@ -326,12 +326,14 @@ fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot, gone: &[G
     Ok((0..tables.len()).map(floor).collect())
 }
 
-/// Where the tables that all modules feed stand for modules with progress of their own.
-fn own_floors(plan: &Plan, tables: &[Table], slot: &Slot) -> Vec<OwnFloors> {
+/// Where the tables that all modules feed stand for the modules that read a topic.
+fn own_floors(plan: &Plan, tables: &[Table], topic: usize, partition: &SourcePartition) -> Vec<OwnFloors> {
     let mut floors = Vec::new();
     for (module, of) in plan.modules.iter().enumerate() {
-        let own = slot.partition.of_reader(&of.manifest().name);
-        let stored = |table: usize| tables[table].offsets().get(&own);
+        let name = of.manifest().name.as_str();
+        let own = partition.of_reader(name);
+        let stored =
+            |table: usize| tables[table].offsets().get(&own).filter(|_| plan.readers(topic).any(|of| of == name));
         if let (Some(dead_letters), Some(commits)) = (stored(DEAD_LETTERS), stored(COMMITS)) {
             floors.push(OwnFloors { module, dead_letters, commits });
         }
@@ -339,14 +341,20 @@ fn own_floors(plan: &Plan, tables: &[Table], slot: &Slot) -> Vec<OwnFloors> {
     floors
 }
 
-/// Writes down where paused modules stand in the tables that all modules feed, before the others move on there without them.
-async fn note_paused(release: &Release, tables: &mut [Table], lanes: &[Lane], topics: &Topics) -> Result<(), Error> {
+/// Writes down where each module stands in the tables that all modules feed, before it may stand apart from the others there. Every commit
+/// names it from then on, so one that knows nothing of a rewind is refused.
+async fn note_progress(
+    release: &Release,
+    tables: &mut [Table],
+    lanes: &mut [Lane],
+    topics: &Topics,
+) -> Result<(), Error> {
     for table in [DEAD_LETTERS, COMMITS] {
         let mut moves = Vec::new();
-        for lane in lanes {
-            let readers = release.paused_readers(&lane.partition.topic);
-            let own = readers.map(|reader| lane.partition.of_reader(reader));
-            let new = own.filter(|own| tables[table].offsets().get(own).is_none());
+        for lane in &*lanes {
+            let slot =
+                Slot { topic: lane.topic, partition: lane.partition.clone(), log: LogRange { start: 0, end: 0 } };
+            let new = release.progress_of(&slot).filter(|own| tables[table].offsets().get(own).is_none());
             moves.extend(new.map(|partition| OffsetMove { partition, from: None, next: lane.floors[table] }));
         }
         if !moves.is_empty() {
@@ -354,6 +362,9 @@ async fn note_paused(release: &Release, tables: &mut [Table], lanes: &[Lane], to
             let commit = Commit { topic_ids: topics.of(&moves), offsets: moves, micro_batch, ..Commit::default() };
             commit_one(&mut tables[table], commit).await?;
         }
+    }
+    for lane in lanes {
+        lane.own_floors = own_floors(&release.plan, tables, lane.topic, &lane.partition);
     }
     Ok(())
 }

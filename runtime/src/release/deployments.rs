@@ -3,7 +3,7 @@
 //! Two decisions about one module cannot both follow the same one: each commit moves the module's sequence, in a `txn` action, from the
 //! number that it was decided on, and the table's own commit check lets one of two through.
 
-use super::{Action, Standing};
+use super::{Action, Standing, Target};
 use crate::checkpoint::SourcePartition;
 use crate::columns::UTC;
 use crate::sink::{self, Commit, FileWriter, Layout, OffsetMove, Table, TableSpec, Warehouse};
@@ -42,6 +42,8 @@ pub struct Deployment {
     /// Where the module's products stood at that time, `{"orders#0/3": next}`: the rows of the new digest come from offsets at or behind
     /// these. Which row came from which digest, the commits table says.
     pub offsets: String,
+    /// Where a rewind leads.
+    pub target: Option<Target>,
 }
 
 impl Deployment {
@@ -58,6 +60,7 @@ impl Deployment {
             why: None,
             at_ms: 0,
             offsets: "{}".to_owned(),
+            target: None,
         }
     }
 }
@@ -102,6 +105,7 @@ fn schema() -> SchemaRef {
         text("why", true),
         Field::new("at", timestamp(), false),
         text("offsets", false),
+        text("target", true),
     ]))
 }
 
@@ -254,6 +258,7 @@ fn columns(pipeline: &str, deployment: &Deployment) -> Vec<ArrayRef> {
         maybe(&deployment.why),
         Arc::new(at),
         text(&deployment.offsets),
+        maybe(&deployment.target.as_ref().and_then(|target| serde_json::to_string(target).ok())),
     ]
 }
 
@@ -265,7 +270,11 @@ fn parse(rows: &RecordBatch, pipeline: &str) -> Vec<Deployment> {
     else {
         return Vec::new();
     };
-    let (Some(who), Some(why), Some(offsets)) = (text("who"), text("why"), text("offsets")) else { return Vec::new() };
+    let (Some(who), Some(why), Some(offsets), Some(targets)) =
+        (text("who"), text("why"), text("offsets"), text("target"))
+    else {
+        return Vec::new();
+    };
     let sequences = rows.column_by_name("sequence").map(|column| column.as_primitive::<Int64Type>().clone());
     let times = rows.column_by_name("at").map(|column| column.as_primitive::<TimestampMicrosecondType>().clone());
     let (Some(sequences), Some(times)) = (sequences, times) else { return Vec::new() };
@@ -281,6 +290,7 @@ fn parse(rows: &RecordBatch, pipeline: &str) -> Vec<Deployment> {
             why: maybe(&why, row),
             at_ms: times.value(row).div_euclid(1000),
             offsets: offsets.value(row).to_owned(),
+            target: maybe(&targets, row).and_then(|target| serde_json::from_str(&target).ok()),
         })
     };
     (0..rows.num_rows()).filter(|row| pipelines.value(*row) == pipeline).filter_map(deployment).collect()

@@ -13,5 +13,5 @@ pub use compat::Compatibility;
 pub use deployments::{AppendError, DEPLOYMENTS, Deployment, Deployments};
 pub use modules::{FindError, find, store};
 pub use outcome::{Cost, Dead, Outcome, Rows, Stopped};
-pub use standing::{Action, Standing};
+pub use standing::{Action, Standing, Target};
 pub use trial::{Trial, TrialError};

@@ -1,6 +1,8 @@
 //! What the log of deployments adds up to for one module.
 
 use super::Deployment;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a deployment does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +23,12 @@ pub enum Action {
     Park,
     /// The module gets records again, from where its products stand.
     Resume,
+    /// The module's products go back to where they stood at a micro-batch; with a digest, that one is active from there on.
+    Rewind,
 }
 
 impl Action {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Deploy,
         Self::Promote,
         Self::Rollback,
@@ -33,6 +37,7 @@ impl Action {
         Self::Pause,
         Self::Park,
         Self::Resume,
+        Self::Rewind,
     ];
 
     /// The action in the column `action`.
@@ -47,6 +52,7 @@ impl Action {
             Self::Pause => "pause",
             Self::Park => "park",
             Self::Resume => "resume",
+            Self::Rewind => "rewind",
         }
     }
 
@@ -55,6 +61,17 @@ impl Action {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
+}
+
+/// Where a rewind leads: the micro-batch, and what the tables were then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The last micro-batch that stays.
+    pub micro_batch: i64,
+    /// By path of a table, its version then.
+    pub tables: BTreeMap<String, u64>,
+    /// By partition, `orders#0/3`: the offset from which on the module's records are read again.
+    pub offsets: BTreeMap<String, i64>,
 }
 
 /// Where a module stands after everything that was deployed under its name.
@@ -68,6 +85,8 @@ pub struct Standing {
     pub paused: Option<String>,
     /// The digest that runs beside the active one.
     pub shadow: Option<String>,
+    /// The number of the newest rewind, and where it leads.
+    pub rewind: Option<(i64, Target)>,
 }
 
 impl Standing {
@@ -105,6 +124,16 @@ impl Standing {
                 self.paused = Some(why.unwrap_or_else(|| format!("paused by {}", deployment.who)));
             }
             Action::Resume => self.paused = None,
+            Action::Rewind => {
+                self.rewind =
+                    deployment.target.clone().map(|target| (deployment.sequence, target)).or(self.rewind.take());
+                if let Some(digest) = digest()
+                    && self.previous() == Some(&digest)
+                {
+                    self.digests.pop();
+                    self.shadow = None;
+                }
+            }
         }
     }
 }
@@ -144,6 +173,23 @@ mod tests {
         check(&[(Deploy, "a"), (Shadow, "b"), (Promote, "b")], ["b", "a", ""]);
         check(&[(Deploy, "a"), (Shadow, "b"), (EndShadow, "")], ["a", "", ""]);
         check(&[(Deploy, "a"), (Shadow, "b"), (Deploy, "c")], ["c", "a", ""]);
+    }
+
+    #[test]
+    fn a_rewind_leads_back_in_the_tables_and_with_a_digest_in_the_code() {
+        let target = Target { micro_batch: 7, tables: BTreeMap::new(), offsets: BTreeMap::new() };
+        let rewind = |digest: Option<&str>| Deployment {
+            sequence: 3,
+            digest: digest.map(str::to_owned),
+            target: Some(target.clone()),
+            ..Deployment::of("retail", Action::Rewind, "ann")
+        };
+        let mut standing = after(&[(Action::Deploy, "a"), (Action::Deploy, "b")]);
+        standing.apply(&rewind(None));
+        assert_eq!((standing.active(), &standing.rewind), (Some("b"), &Some((3, target.clone()))));
+        let mut standing = after(&[(Action::Deploy, "a"), (Action::Deploy, "b")]);
+        standing.apply(&rewind(Some("a")));
+        assert_eq!((standing.active(), standing.previous()), (Some("a"), None));
     }
 
     #[test]

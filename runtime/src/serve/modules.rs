@@ -28,6 +28,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
         .route("/v1/modules/{module}", get(module))
         .route("/v1/modules/{module}/rollback", post(rollback))
         .route("/v1/modules/{module}/promote", post(promote))
+        .route("/v1/modules/{module}/rewind", post(rewind))
         .route(
             "/v1/modules/{module}/shadow",
             get(comparison).post(shadow).delete(end_shadow).layer(DefaultBodyLimit::max(LARGEST_MODULE)),
@@ -123,6 +124,20 @@ async fn promote(
     give(&site, operator, parameters.why, act).await
 }
 
+async fn rewind(
+    State(site): State<Arc<Site>>,
+    Path(module): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let operator = operator(&site, &headers)?;
+    let parameters = Parameters::parse(query.as_deref(), &["why", "to", "rollback", "dry_run"])?;
+    let missing = "say where to go back to: `to` is a micro-batch, a time, or a digest to go back before";
+    let to = parameters.to.ok_or_else(|| Problem::bad_request(missing))?;
+    let (rollback, dry_run) = (parameters.rollback, parameters.dry_run);
+    give(&site, operator, parameters.why, Act::Rewind { module, to, rollback, dry_run }).await
+}
+
 async fn pause(
     State(site): State<Arc<Site>>,
     Path(module): Path<String>,
@@ -190,6 +205,9 @@ struct Parameters {
     why: Option<String>,
     replaces: Option<String>,
     conditions: Vec<String>,
+    to: Option<String>,
+    rollback: bool,
+    dry_run: bool,
 }
 
 impl Parameters {
@@ -200,15 +218,35 @@ impl Parameters {
                 let known = allowed.join("`, `");
                 return Err(Problem::bad_request(format!("there is no parameter `{name}`; there are `{known}`")));
             }
-            if name == "if" {
-                parameters.conditions.push(value.into_owned());
-                continue;
-            }
-            let place = if name == "why" { &mut parameters.why } else { &mut parameters.replaces };
+            let place = match &*name {
+                "if" => {
+                    parameters.conditions.push(value.into_owned());
+                    continue;
+                }
+                "rollback" => {
+                    parameters.rollback = choice(&name, &value)?;
+                    continue;
+                }
+                "dry_run" => {
+                    parameters.dry_run = choice(&name, &value)?;
+                    continue;
+                }
+                "to" => &mut parameters.to,
+                "why" => &mut parameters.why,
+                _ => &mut parameters.replaces,
+            };
             if place.replace(value.into_owned()).is_some() {
                 return Err(Problem::bad_request(format!("parameter `{name}` is given twice")));
             }
         }
         Ok(parameters)
+    }
+}
+
+fn choice(name: &str, value: &str) -> Result<bool, Problem> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Problem::bad_request(format!("`{name}` is true or false, not {value:?}"))),
     }
 }

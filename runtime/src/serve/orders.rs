@@ -106,6 +106,17 @@ pub enum Act {
         /// What has to hold of the comparison so far, each as a person writes it.
         conditions: Vec<String>,
     },
+    /// Take the module's products back to where they stood, and read on from there.
+    Rewind {
+        /// The module.
+        module: String,
+        /// A micro-batch, a time, or the first digits of a digest to go back before.
+        to: String,
+        /// Whether the digest before is active from there on.
+        rollback: bool,
+        /// Only say what would be undone.
+        dry_run: bool,
+    },
     /// Give the module no more records.
     Pause {
         /// The module.
@@ -123,7 +134,7 @@ pub enum Act {
 pub struct Accepted {
     /// The module.
     pub module: String,
-    /// The number of the decision among those about the module; 0 if nothing had to be changed.
+    /// The number of the decision among those about the module; of a mere question that of the newest.
     pub sequence: i64,
     /// The digest that is active with it.
     pub digest: String,

@@ -95,6 +95,18 @@ pub enum Error {
         /// The version that replaced them.
         version: u64,
     },
+    /// A file of an earlier version is gone.
+    #[error(
+        "file {file} of version {version} of table {table} is no longer there: somebody has vacuumed the table since"
+    )]
+    Vacuumed {
+        /// The table.
+        table: String,
+        /// The version.
+        version: u64,
+        /// The file.
+        file: String,
+    },
     /// Rows could not be encoded.
     #[error("rows of table {table} cannot be written as Parquet")]
     Encode {
@@ -148,6 +160,7 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::Moved { .. }
             | Self::Replaced { .. }
+            | Self::Vacuumed { .. }
             | Self::Encode { .. }
             | Self::Decode { .. }
             | Self::Columns { .. } => false,

@@ -46,6 +46,10 @@ pub struct Commit {
     pub at_ms: i64,
     /// The event time before which everything is closed, in milliseconds, where the table has such a thing.
     pub horizon_ms: Option<i64>,
+    /// Files of an earlier version that become visible again, as `add` actions.
+    pub restore: Vec<Value>,
+    /// Whether the table goes back to an earlier version, and its horizon with it.
+    pub is_rewind: bool,
     /// The broker's ids of the topics whose offsets the commit names, by [`SourcePartition::of_topic`], as far as they are known: a topic
     /// that is made anew under its name has another.
     pub topic_ids: BTreeMap<String, String>,
@@ -58,6 +62,7 @@ pub(super) struct Entry {
     commit_id: Option<String>,
     pub(super) micro_batch: Option<i64>,
     pub(super) horizon_ms: Option<i64>,
+    pub(super) is_rewind: bool,
     pub(super) topic_ids: BTreeMap<String, String>,
     changes_protocol: bool,
     metadata: Option<Value>,
@@ -87,6 +92,7 @@ impl Entry {
                     entry.commit_id = ours["commit"].as_str().map(str::to_owned);
                     entry.micro_batch = ours["microBatch"].as_i64();
                     entry.horizon_ms = ours["horizonMs"].as_i64();
+                    entry.is_rewind = ours["rewind"].as_bool() == Some(true);
                     let ids = ours["topicIds"].as_object().into_iter().flatten();
                     let id = |(topic, id): (&String, &Value)| Some((topic.clone(), id.as_str()?.to_owned()));
                     entry.topic_ids = ids.filter_map(id).collect();
@@ -229,6 +235,7 @@ impl Table {
                 "pipeline": self.pipeline,
                 "microBatch": commit.micro_batch,
                 "horizonMs": commit.horizon_ms,
+                "rewind": commit.is_rewind,
                 "topicIds": commit.topic_ids,
             },
         }});
@@ -242,6 +249,7 @@ impl Table {
         for path in &commit.remove {
             lines.push(self.render_remove(path, commit.at_ms));
         }
+        lines.extend(commit.restore.iter().map(|add| json!({"add": add})));
         for file in &commit.add {
             lines.push(json!({"add": {
                 "path": file.path,

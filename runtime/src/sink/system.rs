@@ -230,6 +230,8 @@ pub enum CommitKind {
     MicroBatch,
     /// Somebody moved them on purpose: what lies between was not read, and the counts are 0.
     Moved,
+    /// The products of a module went back to an earlier micro-batch: what lies between was undone, and is read again.
+    Rewound,
 }
 
 impl CommitKind {
@@ -239,6 +241,7 @@ impl CommitKind {
         match self {
             Self::MicroBatch => "micro_batch",
             Self::Moved => "moved",
+            Self::Rewound => "rewound",
         }
     }
 }

@@ -95,15 +95,7 @@ impl Table {
     /// # Errors
     /// When the store fails or the table is not one that we write.
     pub async fn find(lake: &Warehouse, pipeline: &str, path: &str) -> Result<Option<Self>, Error> {
-        let spec = TableSpec {
-            path: path.to_owned(),
-            description: String::new(),
-            schema: SchemaRef::new(arrow_schema::Schema::empty()),
-            partition_columns: Vec::new(),
-            track_files: false,
-            evolves: false,
-        };
-        let mut table = Self::new(lake, pipeline, spec);
+        let mut table = Self::unopened(lake, pipeline, path);
         if !table.exists().await? {
             return Ok(None);
         }
@@ -115,6 +107,19 @@ impl Table {
         table.version = state.version();
         table.recent_offsets().await?;
         Ok(Some(table))
+    }
+
+    /// A table of whatever rows, of which nothing was read.
+    pub(super) fn unopened(lake: &Warehouse, pipeline: &str, path: &str) -> Self {
+        let spec = TableSpec {
+            path: path.to_owned(),
+            description: String::new(),
+            schema: SchemaRef::new(arrow_schema::Schema::empty()),
+            partition_columns: Vec::new(),
+            track_files: false,
+            evolves: false,
+        };
+        Self::new(lake, pipeline, spec)
     }
 
     fn new(lake: &Warehouse, pipeline: &str, spec: TableSpec) -> Self {
@@ -168,6 +173,12 @@ impl Table {
     #[must_use]
     pub fn topic_id(&self, partition: &SourcePartition) -> Option<&str> {
         self.topic_ids.get(&partition.of_topic()).map(String::as_str)
+    }
+
+    /// The broker's ids of the topics that the offsets count in, as far as the recent commits name them.
+    #[must_use]
+    pub fn topic_ids(&self) -> &BTreeMap<String, String> {
+        &self.topic_ids
     }
 
     /// The largest micro-batch that the recent commits name; 0 without one.
@@ -301,12 +312,18 @@ impl Table {
 
     /// Reads the offsets that the newest commits name. A pipeline's commits name every partition they own, so the newest few tell all
     /// that is owned today; [`Self::find_offsets`] looks for others.
-    async fn recent_offsets(&mut self) -> Result<(), Error> {
+    pub(super) async fn recent_offsets(&mut self) -> Result<(), Error> {
         let oldest = self.version.saturating_sub(RECENT_COMMITS);
         let read = futures::stream::iter((oldest..=self.version).rev()).map(|version| self.read_entry(version));
         let entries: Vec<Option<Entry>> = read.buffered(READS).try_collect().await?;
+        // A rewind took back what was closed until then.
+        let mut is_past = false;
         for entry in entries.into_iter().map_while(|entry| entry) {
-            self.note(&entry);
+            self.micro_batch = self.micro_batch.max(entry.micro_batch.unwrap_or(0));
+            if !is_past {
+                self.horizon_ms = self.horizon_ms.max(entry.horizon_ms.unwrap_or(i64::MIN));
+            }
+            is_past |= entry.is_rewind;
             for (topic, id) in entry.topic_ids {
                 self.topic_ids.entry(topic).or_insert(id);
             }
@@ -319,9 +336,11 @@ impl Table {
         Ok(())
     }
 
+    /// Takes in an entry that is newer than all others.
     pub(super) fn note(&mut self, entry: &Entry) {
         self.micro_batch = self.micro_batch.max(entry.micro_batch.unwrap_or(0));
-        self.horizon_ms = self.horizon_ms.max(entry.horizon_ms.unwrap_or(i64::MIN));
+        let before = if entry.is_rewind { i64::MIN } else { self.horizon_ms };
+        self.horizon_ms = before.max(entry.horizon_ms.unwrap_or(i64::MIN));
     }
 
     pub(super) async fn read_entry(&self, version: u64) -> Result<Option<Entry>, Error> {

@@ -5,7 +5,7 @@ mod show;
 
 pub use client::ServerError;
 
-use super::{DeployArgs, Error, ModuleArgs, ModulesArgs, PromoteArgs, ServerArgs, ShadowArgs, output};
+use super::{DeployArgs, Error, ModuleArgs, ModulesArgs, PromoteArgs, RewindArgs, ServerArgs, ShadowArgs, output};
 use crate::clock;
 use crate::release::compare::Report;
 use crate::serve::orders::{Accepted, Released};
@@ -119,6 +119,31 @@ pub fn promote(args: &PromoteArgs) -> Result<(), Error> {
     let query: Vec<(&str, &str)> = args.why.iter().map(|why| ("why", why.as_str())).chain(conditions).collect();
     let accepted: Accepted = client.post(&format!("/v1/modules/{name}/promote"), &query, Vec::new())?;
     finish(&client, &args.server, &accepted, Some(&accepted.digest))
+}
+
+/// Takes the products of a module back, or says what that would undo.
+///
+/// # Errors
+/// When there is no such place to go back to, or the pipeline cannot be asked.
+pub fn rewind(args: &RewindArgs) -> Result<(), Error> {
+    let client = Client::new(&args.server)?;
+    let (rollback, dry_run) = (args.rollback.to_string(), args.dry_run.to_string());
+    let mut query = vec![("to", args.to.as_str()), ("rollback", rollback.as_str()), ("dry_run", dry_run.as_str())];
+    query.extend(args.why.iter().map(|why| ("why", why.as_str())));
+    let accepted: Accepted = client.post(&format!("/v1/modules/{}/rewind", args.module), &query, Vec::new())?;
+    if !args.dry_run {
+        return finish(&client, &args.server, &accepted, Some(&accepted.digest));
+    }
+    output::print(&if args.server.json {
+        serde_json::to_string(&accepted).unwrap_or_default() + "\n"
+    } else {
+        accepted
+            .changes
+            .iter()
+            .map(|change| format!("{change}\n"))
+            .chain(["nothing was changed\n".to_owned()])
+            .collect()
+    })
 }
 
 /// Makes the digest before active again.

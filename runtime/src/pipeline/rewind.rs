@@ -1,0 +1,268 @@
+//! Takes the products of a module back to an earlier micro-batch: tables, gold, aggregate state and offsets, so that whatever module is
+//! active now reads on from there.
+//!
+//! ```text
+//! order    the micro-batch becomes a target: versions of tables, offsets of partitions   (pure reading; written into the log)
+//! start    of the next session, by whichever instance comes first, table by table:
+//!          silver ► dead letters ► state ► gold ► the commits table, with a row that says so
+//! ```
+//!
+//! Each table goes back in one commit, files and offsets together, and that commit moves a `txn` of the table to the number of the decision:
+//! whoever comes second, or again after a crash, leaves out the tables that have it. An instance that still writes finds its offsets moved,
+//! and starts over. The module's progress in the tables that all modules feed goes back with it; the other modules' stays.
+
+use super::Error;
+use super::commit::commit_one;
+use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
+use super::releases::Release;
+use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::config::Config;
+use crate::fault;
+use crate::release::Target;
+use crate::sink::system::{CommitKind, CommitRow, incarnation_column};
+use crate::sink::{Commit, DataFile, FileWriter, OffsetMove, Past, Table, TableSpec, Warehouse};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{BooleanArray, RecordBatch};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The `txn` of a table that says which rewind of a module it has.
+fn marker(module: &str) -> SourcePartition {
+    SourcePartition::new("rewind", 0, 0).of_reader(module)
+}
+
+/// A rewind under way.
+struct Rewind<'a> {
+    config: &'a Config,
+    lake: &'a Warehouse,
+    plan: &'a Plan,
+    module: usize,
+    number: i64,
+    target: &'a Target,
+    offsets: Checkpoint,
+    at_ms: i64,
+}
+
+/// Finishes the rewinds that the log of deployments asks for.
+pub(super) async fn finish(config: &Config, lake: &Warehouse, release: &Release, at_ms: i64) -> Result<(), Error> {
+    for (name, number, target) in &release.rewinds {
+        let plan = &*release.plan;
+        let Some(module) = plan.modules.iter().position(|module| module.manifest().name == *name) else { continue };
+        let offsets = target.offsets.iter().filter_map(|(of, next)| Some((SourcePartition::parse(of)?, *next)));
+        let (number, offsets) = (*number, offsets.collect());
+        Rewind { config, lake, plan, module, number, target, offsets, at_ms }.run().await?;
+    }
+    Ok(())
+}
+
+impl Rewind<'_> {
+    async fn run(&self) -> Result<(), Error> {
+        let name = &self.plan.modules[self.module].manifest().name;
+        let commits = self.open(COMMITS).await?;
+        if commits.offsets().get(&marker(name)).is_some_and(|done| done >= self.number) {
+            return Ok(());
+        }
+        tracing::info!(module = name, micro_batch = self.target.micro_batch, "the module's products go back");
+        let micro_batch = commits.micro_batch().max(self.target.micro_batch) + 1;
+        let mut versions = BTreeMap::new();
+        for kind in [TableKind::Silver, TableKind::DeadLetters, TableKind::State, TableKind::Gold] {
+            for index in self.tables(kind) {
+                let table = self.table(index, micro_batch).await?;
+                versions.insert(table.path().to_owned(), table.version());
+            }
+        }
+        self.commits(commits, micro_batch, &versions).await
+    }
+
+    /// The tables of a kind that go back: the module's own, or what all feed.
+    fn tables(&self, kind: TableKind) -> Vec<usize> {
+        let owner = &self.plan.modules[self.module].manifest().owner;
+        let manifest = self.plan.modules[self.module].manifest();
+        let silver = manifest.products.iter().map(|product| format!("silver/{owner}/{}", product.name));
+        let state = manifest.gold.iter().map(|gold| format!("_lakeward/state/{owner}/{}", gold.name));
+        let gold = manifest.gold.iter().map(|gold| format!("gold/{owner}/{}", gold.name));
+        let own: Vec<String> = silver.chain(state).chain(gold).collect();
+        let is_it = |index: &usize| {
+            let table = &self.plan.tables[*index];
+            table.kind == kind && (kind == TableKind::DeadLetters || own.contains(&table.spec.path))
+        };
+        (0..self.plan.tables.len()).filter(is_it).collect()
+    }
+
+    async fn open(&self, index: usize) -> Result<Table, Error> {
+        let spec = TableSpec { track_files: true, ..self.plan.tables[index].spec.clone() };
+        let mut table = Table::open(self.lake, &self.config.pipeline, spec).await?;
+        let name = &self.plan.modules[self.module].manifest().name;
+        let mut known: Vec<SourcePartition> = self.offsets.iter().map(|(partition, _)| partition.clone()).collect();
+        known.extend(self.offsets.iter().map(|(partition, _)| partition.of_reader(name)));
+        known.push(marker(name));
+        table.find_offsets(self.lake, &known).await?;
+        Ok(table)
+    }
+
+    /// Takes one table back, unless it has been.
+    async fn table(&self, index: usize, micro_batch: i64) -> Result<Table, Error> {
+        let name = &self.plan.modules[self.module].manifest().name;
+        let table = self.open(index).await?;
+        let done = table.offsets().get(&marker(name));
+        if done.is_some_and(|done| done >= self.number) {
+            return Ok(table);
+        }
+        let topic_ids = table.topic_ids().clone();
+        let mark = OffsetMove { partition: marker(name), from: done, next: self.number };
+        let commit = Commit { micro_batch, at_ms: self.at_ms, topic_ids, ..Commit::default() };
+        let Some(version) = self.target.tables.get(table.path()) else {
+            // The table came later: it becomes empty, and is read from where the others are.
+            return self.emptied(table, commit, mark).await;
+        };
+        let known: Vec<SourcePartition> = self.offsets.iter().map(|(partition, _)| partition.clone()).collect();
+        let own: Vec<SourcePartition> = known.iter().map(|partition| partition.of_reader(name)).collect();
+        let all = [known, own].concat();
+        let past = Past::of(self.lake, &self.config.pipeline, table.path(), *version, &all).await?;
+        let commit = if index == DEAD_LETTERS {
+            let offsets = self.letters_stood(&past);
+            let (remove, add) = self.letters_left(&table, &offsets).await?;
+            let step = |(partition, next): (&SourcePartition, i64)| OffsetMove {
+                from: table.offsets().get(&partition.of_reader(name)),
+                partition: partition.of_reader(name),
+                next,
+            };
+            let offsets = offsets.iter().map(step).chain([mark]).collect();
+            Commit { remove, add, offsets, ..commit }
+        } else {
+            let own = table.offsets().iter().filter(|(partition, _)| *partition != &marker(name));
+            let step = |(partition, from): (&SourcePartition, i64)| {
+                let stood = past.offsets.get(partition).or_else(|| self.offsets.get(partition));
+                OffsetMove { partition: partition.clone(), from: Some(from), next: stood.unwrap_or(from) }
+            };
+            let offsets = own.map(step).chain([mark]).collect();
+            table.back_to(&past, Commit { offsets, ..commit }).await?
+        };
+        for file in &commit.add {
+            table.write_file(file).await?;
+        }
+        self.commit(table, commit).await
+    }
+
+    async fn commit(&self, mut table: Table, commit: Commit) -> Result<Table, Error> {
+        fault::point("rewind.before");
+        commit_one(&mut table, commit).await?;
+        fault::point("rewind.after");
+        Ok(table)
+    }
+
+    async fn emptied(&self, table: Table, commit: Commit, mark: OffsetMove) -> Result<Table, Error> {
+        let step = |(partition, from): (&SourcePartition, i64)| {
+            let next = self.offsets.get(partition).unwrap_or(from);
+            OffsetMove { partition: partition.clone(), from: Some(from), next }
+        };
+        let name = &self.plan.modules[self.module].manifest().name;
+        let own = table.offsets().iter().filter(|(partition, _)| *partition != &marker(name));
+        let offsets = own.map(step).chain([mark]).collect();
+        let remove = table.files().keys().cloned().collect();
+        self.commit(table, Commit { offsets, remove, is_rewind: true, ..commit }).await
+    }
+
+    /// Where the dead letters of the module stood then, by partition.
+    fn letters_stood(&self, past: &Past) -> Checkpoint {
+        let name = &self.plan.modules[self.module].manifest().name;
+        let stood = |(partition, target): (&SourcePartition, i64)| {
+            let of = past.offsets.get(&partition.of_reader(name)).or_else(|| past.offsets.get(partition));
+            (partition.clone(), of.unwrap_or(target))
+        };
+        self.offsets.iter().map(stood).collect()
+    }
+
+    /// The files of the dead-letter table that hold letters of the module from behind `offsets`, or what became of letters since, and the
+    /// same without these.
+    async fn letters_left(&self, table: &Table, offsets: &Checkpoint) -> Result<(Vec<String>, Vec<DataFile>), Error> {
+        let (mut remove, mut add) = (Vec::new(), Vec::new());
+        for path in table.files().keys() {
+            let batches = table.read_rows(path).await?;
+            let kept: Vec<BooleanArray> = batches.iter().map(|rows| self.kept(rows, offsets)).collect();
+            if kept.iter().all(|kept| kept.false_count() == 0) {
+                continue;
+            }
+            let mut writer = FileWriter::new(Arc::clone(&self.plan.tables[DEAD_LETTERS].layout));
+            for (rows, kept) in batches.iter().zip(&kept) {
+                let left = arrow_select::filter::filter_record_batch(rows, kept)
+                    .map_err(|source| crate::sink::Error::Columns { table: table.path().to_owned(), source })?;
+                writer.write(left.columns().to_vec())?;
+            }
+            remove.push(path.clone());
+            add.extend(writer.finish()?);
+        }
+        Ok((remove, add))
+    }
+
+    /// Which rows of the dead-letter table stay.
+    fn kept(&self, rows: &RecordBatch, offsets: &Checkpoint) -> BooleanArray {
+        let name = &self.plan.modules[self.module].manifest().name;
+        let text = |name: &str| rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+        let long = |name: &str| rows.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let int = |name: &str| rows.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let (Some(modules), Some(topics), Some(at), Some(batches), Some(partitions), Some(incarnations), Some(tries)) = (
+            text("module"),
+            text("topic"),
+            long("offset"),
+            long("micro_batch"),
+            int("partition"),
+            int("incarnation"),
+            int("tries"),
+        ) else {
+            return BooleanArray::from(vec![true; rows.num_rows()]);
+        };
+        let statuses = text("status");
+        let is_kept = |row: usize| {
+            if modules.value(row) != name {
+                return true;
+            }
+            let is_behind = offsets.iter().any(|(of, next)| {
+                let is_of = *of.topic == *topics.value(row) && of.partition == partitions.value(row);
+                is_of && incarnation_column(of.incarnation) == incarnations.value(row) && at.value(row) >= next
+            });
+            let is_first = tries.value(row) <= 1 && statuses.is_none_or(|statuses| statuses.value(row) == "open");
+            let is_later = !is_first && batches.value(row) > self.target.micro_batch;
+            !is_behind && !is_later
+        };
+        (0..rows.num_rows()).map(|row| Some(is_kept(row))).collect()
+    }
+
+    /// The row that says so, and the module's progress in the commits table.
+    async fn commits(&self, mut table: Table, micro_batch: i64, versions: &BTreeMap<String, u64>) -> Result<(), Error> {
+        let module = &self.plan.modules[self.module];
+        let name = &module.manifest().name;
+        let (mut moves, mut offsets) = (Vec::new(), BTreeMap::new());
+        for (partition, next) in self.offsets.iter() {
+            let own = partition.of_reader(name);
+            let from = table.offsets().get(&own);
+            let stood = from.or_else(|| table.offsets().get(partition)).unwrap_or(next);
+            offsets.insert(own.to_string(), [stood, next]);
+            moves.push(OffsetMove { partition: own, from, next });
+        }
+        let done = table.offsets().get(&marker(name));
+        moves.push(OffsetMove { partition: marker(name), from: done, next: self.number });
+        let row = CommitRow {
+            micro_batch,
+            kind: CommitKind::Rewound,
+            committed_at_ms: self.at_ms,
+            offsets: serde_json::to_string(&offsets).unwrap_or_default(),
+            tables: serde_json::to_string(versions).unwrap_or_default(),
+            modules: serde_json::json!({ name: &**module.digest() }).to_string(),
+            ..CommitRow::default()
+        };
+        let mut writer = FileWriter::new(Arc::clone(&self.plan.tables[COMMITS].layout));
+        writer.write(row.columns())?;
+        let add = writer.finish()?;
+        for file in &add {
+            table.write_file(file).await?;
+        }
+        let topic_ids = table.topic_ids().clone();
+        let commit = Commit { add, offsets: moves, micro_batch, at_ms: self.at_ms, topic_ids, ..Commit::default() };
+        fault::point("rewind.before");
+        commit_one(&mut table, commit).await?;
+        fault::point("rewind.after");
+        Ok(())
+    }
+}
