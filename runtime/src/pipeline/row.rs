@@ -22,7 +22,7 @@ impl Committer {
             offsets.insert(partition.to_string(), [from.unwrap_or(0), from.map_or(*next, |from| from.max(*next))]);
             // What a module reads behind or before the others is told beside it.
             for own in self.plan.readers(*topic).map(|reader| partition.of_reader(reader)) {
-                if let Some(from_own) = stood(&own).filter(|own| Some(*own) != from) {
+                if let Some(from_own) = stood(&own).filter(|own| from.is_some_and(|from| *own != from)) {
                     offsets.insert(own.to_string(), [from_own, from_own.max(*next)]);
                 }
             }
