@@ -36,15 +36,13 @@ fn noted(stage: &Stage) -> Result<PathBuf> {
     with_column(stage, "noted", "    country: &'a str,\n    sold_at", "note: Option<&'a str>", "note: line.description")
 }
 
+/// Where a column stands before the quantity of a sale.
+const VOUCHER: &str = "    /// Pieces; negative for what comes back.\n    quantity: i64,\n    /// Price of one piece, in pounds.\n    #[product";
+
 /// The same with another one in its place, and at another place.
 fn with_vouchers(stage: &Stage) -> Result<PathBuf> {
-    with_column(
-        stage,
-        "vouchers",
-        "    /// Pieces; negative for what comes back.\n    quantity: i64,\n    /// Price of one piece, in pounds.\n    #[product",
-        "voucher: Option<i64>",
-        "voucher: (line.quantity > 5).then_some(line.seq)",
-    )
+    let value = "voucher: (line.quantity > 5).then_some(line.seq)";
+    with_column(stage, "vouchers", VOUCHER, "voucher: Option<i64>", value)
 }
 
 /// The retail module with a column of the product before `place`.
@@ -295,6 +293,15 @@ fn evolved(stage: &Stage) -> Result<()> {
     release(stage, &mut instance, &["rollback", "retail"])?;
     publish(stage, &folder, 2 * PART..3 * PART)?;
     wait_stored(&mut instance, 3 * PART)?;
+    // To the active module a voucher is a new column, whatever its type; the table knows better.
+    let texts = with_column(stage, "texts", VOUCHER, "voucher: Option<&'a str>", "voucher: line.description")?;
+    let refused = stage.call(&["deploy", text(&texts)?, "--server", &instance.server()], None)?;
+    ensure!(refused.code.is_some_and(|code| code != 0), "a column of another type was taken: {}", refused.stdout);
+    ensure!(
+        refused.stderr.contains("column voucher is string in the product and long in the table"),
+        "{}",
+        refused.stderr
+    );
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
 
     // Either module's manifest tells of the tables as they are.

@@ -20,16 +20,7 @@ struct Writer {
 
 impl Writer {
     async fn open(lake: &Warehouse, columns: &[&str], evolves: bool) -> Result<Self, Error> {
-        let fields = columns.iter().map(|name| Field::new(*name, DataType::Int64, true));
-        let layout = Layout::new(PATH, &Schema::new(fields.collect::<Vec<_>>()), &[], &[]);
-        let spec = TableSpec {
-            path: PATH.to_owned(),
-            description: "What was bought.".to_owned(),
-            schema: layout.table_schema(),
-            partition_columns: Vec::new(),
-            track_files: false,
-            evolves,
-        };
+        let (layout, spec) = described(columns, evolves);
         Ok(Self { table: Table::open(lake, "shop", spec).await?, layout, columns: columns.len() })
     }
 
@@ -48,6 +39,20 @@ impl Writer {
         let commit = Commit { add, offsets: vec![OffsetMove { partition, from, next }], ..Commit::default() };
         self.table.commit(&commit, &uuid::Uuid::new_v4().to_string()).await
     }
+}
+
+fn described(columns: &[&str], evolves: bool) -> (Arc<Layout>, TableSpec) {
+    let fields = columns.iter().map(|name| Field::new(*name, DataType::Int64, true));
+    let layout = Layout::new(PATH, &Schema::new(fields.collect::<Vec<_>>()), &[], &[]);
+    let spec = TableSpec {
+        path: PATH.to_owned(),
+        description: "What was bought.".to_owned(),
+        schema: layout.table_schema(),
+        partition_columns: Vec::new(),
+        track_files: false,
+        evolves,
+    };
+    (layout, spec)
 }
 
 fn lake(folder: &Path) -> Warehouse {
@@ -112,4 +117,18 @@ async fn a_table_of_partial_aggregates_does_not_evolve() {
     Writer::open(&lake, &["id", "note"], true).await.unwrap().commit(1, 5, 1).await.unwrap();
     let error = fixed.commit(0, 6, 1).await.unwrap_err();
     assert!(matches!(error, Error::SchemaChanged { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_table_is_asked_before_anything_is_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path());
+    let check = async |columns: &[&str], evolves| Table::check(&lake, "shop", described(columns, evolves).1).await;
+    check(&["id"], true).await.unwrap();
+    assert!(!folder.path().join(PATH).exists(), "a question makes no table");
+    Writer::open(&lake, &["id"], true).await.unwrap().commit(0, 5, 1).await.unwrap();
+    check(&["id", "note"], true).await.unwrap();
+    let error = check(&["ID"], true).await.unwrap_err();
+    assert!(matches!(error, Error::Schema { .. }), "{error}");
+    assert_eq!(columns_at(folder.path(), 1), None);
 }
