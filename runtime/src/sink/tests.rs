@@ -34,7 +34,7 @@ impl Writer {
         for file in &add {
             self.table.write_file(file).await?;
         }
-        let partition = SourcePartition { topic: "receipts".into(), incarnation: 0, partition };
+        let partition = SourcePartition::new("receipts", 0, partition);
         let from = self.table.offsets().get(&partition);
         let commit = Commit { add, offsets: vec![OffsetMove { partition, from, next }], ..Commit::default() };
         self.table.commit(&commit, &uuid::Uuid::new_v4().to_string()).await

@@ -115,8 +115,7 @@ impl Error {
             Self::Source(error) => {
                 matches!(
                     error,
-                    source::Error::Property { .. }
-                        | source::Error::File { .. }
+                    source::Error::File { .. }
                         | source::Error::Pattern { .. }
                         | source::Error::NoFiles { .. }
                         | source::Error::Property { .. }
