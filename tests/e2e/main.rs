@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_config;
+mod candidates;
 mod case;
 mod commands;
 mod dead_letters;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         dead_letters::cases(),
         recreated::cases(),
         commands::cases(),
+        candidates::cases(),
     ];
     let trials = themes.into_iter().flatten().map(|case| case.trial(&shared)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -127,9 +127,9 @@ impl Desk {
         let after = standing.sequence;
         standing.apply(&Deployment { sequence: after + 1, ..deployment.clone() });
         // Everything that a start would find wrong is found now.
-        if let Err(error) = releases.release_with(Some((&module, &standing))).await {
-            return Err(unfit(&error));
-        }
+        let planned = releases.release_with(Some((&module, &standing))).await.map_err(|error| unfit(&error))?;
+        let running = self.next.borrow().as_ref().map(|release| Arc::clone(&release.plan));
+        releases.check_tables(&planned.plan, running.as_deref()).await.map_err(|error| unfit(&error))?;
         match releases.append(file.as_ref(), after, deployment).await {
             Ok(()) => {}
             Err(AppendError::Lost) => {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::release::{self, Action, AppendError, Deployment, Deployments, Standing, Target};
 use crate::serve::Time;
 use crate::serve::orders::{Decision, Released};
-use crate::sink::Warehouse;
+use crate::sink::{Table, TableSpec, Warehouse};
 use crate::transform::{Host, Limits, Module, ModuleFile};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -172,6 +172,25 @@ impl Releases {
     /// What the log says is to run.
     pub(super) async fn release(&mut self) -> Result<Release, Error> {
         self.release_with(None).await
+    }
+
+    /// Whether the tables take what `plan` writes. A manifest says only what the module before wrote, a table has columns of all before that.
+    /// Tables that `running` writes alike need no look.
+    pub(super) async fn check_tables(&self, plan: &Plan, running: Option<&Plan>) -> Result<(), Error> {
+        let Some((lake, _)) = &self.log else { return Ok(()) };
+        let is_known = |spec: &TableSpec| {
+            let tables = running.map(|plan| plan.tables.as_slice()).unwrap_or_default();
+            let same = |other: &TableSpec| {
+                other.path == spec.path
+                    && other.schema == spec.schema
+                    && other.partition_columns == spec.partition_columns
+            };
+            tables.iter().any(|table| same(&table.spec))
+        };
+        for table in plan.tables.iter().filter(|table| !is_known(&table.spec)) {
+            Table::check(lake, &self.config.pipeline, table.spec.clone()).await?;
+        }
+        Ok(())
     }
 
     /// What is to run, with one module as if it stood otherwise.

@@ -12,6 +12,8 @@ mod snapshot;
 mod stats;
 pub mod system;
 mod table;
+#[cfg(test)]
+mod tests;
 mod warehouse;
 mod writer;
 

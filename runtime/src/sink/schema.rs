@@ -103,72 +103,59 @@ fn show(data_type: &Value) -> String {
 mod tests {
     use super::*;
 
-    /// Columns by name, type, and whether they may be null.
-    type Columns<'a> = [(&'a str, DataType, bool)];
-
-    fn delta(columns: &Columns<'_>) -> Value {
-        let field =
-            |(name, data_type, nullable): &(&str, DataType, bool)| Field::new(*name, data_type.clone(), *nullable);
-        to_delta(&Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+    /// A schema of columns as `a`, `a?` (which may be null) or `a:date`; without a type they are long integers.
+    fn delta(columns: &str) -> Value {
+        let field = |column: &str| {
+            let (column, nullable) = column.strip_suffix('?').map_or((column, false), |column| (column, true));
+            let (name, data_type) = column.split_once(':').unwrap_or((column, "long"));
+            let data_type = match data_type {
+                "string" => DataType::Utf8,
+                "date" => DataType::Date32,
+                "money" => DataType::Decimal128(18, 2),
+                "gold" => DataType::Decimal128(18, 3),
+                _ => DataType::Int64,
+            };
+            Field::new(name, data_type, nullable)
+        };
+        to_delta(&Schema::new(columns.split_whitespace().map(field).collect::<Vec<_>>()))
     }
 
     #[track_caller]
-    fn check(evolves: bool, ours: &Columns<'_>, theirs: &Columns<'_>, differences: &[&str], lacking: &[&str]) {
+    fn check(evolves: bool, ours: &str, theirs: &str, differences: &[&str], lacking: &[&str]) {
         let found = fit(&delta(ours), &delta(theirs), evolves);
-        let strings: Vec<String> = differences.iter().map(|text| (*text).to_owned()).collect();
         let names: Vec<&str> = found.lacking.iter().map(|column| column["name"].as_str().unwrap()).collect();
-        assert_eq!((found.differences.as_slice(), names.as_slice()), (strings.as_slice(), lacking));
+        assert_eq!(
+            (found.differences.iter().map(String::as_str).collect(), names),
+            (differences.to_vec(), lacking.to_vec())
+        );
     }
 
     #[test]
     fn differences_name_the_column_and_both_types() {
-        let (a, b) = (("a", DataType::Utf8, true), ("b", DataType::Int64, true));
-        let [not_there, not_ours] =
-            ["column b (long) is not in the table", "column b (long) of the table is not in the product"];
-        check(false, &[a.clone()], &[a.clone()], &[], &[]);
-        check(false, &[a.clone(), b.clone()], &[a.clone()], &[not_there], &[]);
-        check(false, &[a.clone()], &[a.clone(), b.clone()], &[not_ours], &[]);
-        check(
-            true,
-            &[("a", DataType::Decimal128(18, 2), true)],
-            &[("a", DataType::Decimal128(18, 3), true)],
-            &["column a is decimal(18,2) in the product and decimal(18,3) in the table"],
-            &[],
-        );
+        check(false, "a?", "a?", &[], &[]);
+        check(false, "a? b?", "a?", &["column b (long) is not in the table"], &[]);
+        check(false, "a?", "a? b?", &["column b (long) of the table is not in the product"], &[]);
+        let types = "column a is decimal(18,2) in the product and decimal(18,3) in the table";
+        check(true, "a:money", "a:gold", &[types], &[]);
     }
 
     #[test]
     fn a_table_that_evolves_gains_nullable_columns_and_keeps_those_of_before() {
-        let (a, b) = (("a", DataType::Utf8, true), ("b", DataType::Int64, true));
-        let never = ("b", DataType::Int64, false);
-        check(true, &[a.clone(), b.clone()], &[a.clone()], &[], &["b"]);
-        check(true, &[a.clone()], &[a.clone(), b.clone()], &[], &[]);
-        check(true, &[b.clone()], &[a.clone()], &[], &["b"]);
-        check(true, &[a.clone(), never.clone()], &[a.clone()], &["column b (long) is not in the table"], &[]);
-        check(true, &[a.clone()], &[a, never.clone()], &["column b (long) of the table is not in the product"], &[]);
-        check(
-            true,
-            &[b.clone()],
-            &[never.clone()],
-            &["column b may be null in the product and never in the table"],
-            &[],
-        );
-        check(true, &[never], &[b.clone()], &[], &[]);
-        check(
-            true,
-            &[("B", DataType::Int64, true)],
-            &[b],
-            &["column B (long) differs from one of the table in upper and lower case only"],
-            &[],
-        );
+        check(true, "a? b?", "a?", &[], &["b"]);
+        check(true, "a?", "a? b?", &[], &[]);
+        check(true, "b?", "a?", &[], &["b"]);
+        check(true, "a? b", "a?", &["column b (long) is not in the table"], &[]);
+        check(true, "a?", "a? b", &["column b (long) of the table is not in the product"], &[]);
+        check(true, "b?", "b", &["column b may be null in the product and never in the table"], &[]);
+        check(true, "b", "b?", &[], &[]);
+        let case = "column B (long) differs from one of the table in upper and lower case only";
+        check(true, "B?", "b?", &[case], &[]);
     }
 
     #[test]
     fn new_columns_stand_behind_the_others_which_stay_as_they_are() {
-        let table = delta(&[("a", DataType::Utf8, false), ("b", DataType::Int64, true)]);
-        let rows = delta(&[("c", DataType::Date32, true), ("a", DataType::Utf8, false)]);
+        let (table, rows) = (delta("a:string b?"), delta("c:date? a:string"));
         let merged = with(&table, &fit(&rows, &table, true).lacking);
-        let expected = [("a", DataType::Utf8, false), ("b", DataType::Int64, true), ("c", DataType::Date32, true)];
-        assert_eq!(merged, delta(&expected));
+        assert_eq!(merged, delta("a:string b? c:date?"));
     }
 }

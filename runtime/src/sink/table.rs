@@ -90,6 +90,21 @@ impl Table {
         Ok(table)
     }
 
+    /// Says whether the table that is there, if there is one, takes rows of this schema; changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub async fn check(lake: &Warehouse, pipeline: &str, spec: TableSpec) -> Result<(), Error> {
+        let mut table = Self::new(lake, pipeline, spec);
+        if !table.exists().await? {
+            return Ok(());
+        }
+        let mut delta = DeltaTable::new(lake.log_store(table.path()));
+        let log_error = |source| Error::Log { table: table.path().to_owned(), source: Box::new(source) };
+        delta.load().await.map_err(log_error)?;
+        table.adopt(&delta)
+    }
+
     /// Opens a table that is there, whatever its rows are, for commits that move its offsets; `None` if there is none.
     ///
     /// # Errors

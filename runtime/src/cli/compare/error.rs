@@ -115,7 +115,8 @@ impl Error {
             Self::Source(error) => {
                 matches!(
                     error,
-                    source::Error::Pattern { .. }
+                    source::Error::File { .. }
+                        | source::Error::Pattern { .. }
                         | source::Error::NoFiles { .. }
                         | source::Error::Property { .. }
                         | source::Error::Configuration(_)

@@ -114,7 +114,7 @@ impl Condition {
             (Measured::Growth(None), _, _) => return unmet("no event was compared, so there is no cost".to_owned()),
             (Measured::Growth(Some(percent)), _, _) => (percent, format!("{percent:+.1} %")),
             (Measured::Count(count), Some(of), true) => {
-                let percent = if of == 0 { 0.0 } else { count as f64 / of as f64 * 100.0 };
+                let percent = if of == 0 { 0.0 } else { count as f64 * 100.0 / of as f64 };
                 (percent, format!("{percent:.4} %, {} of {}", grouped(count), grouped(of)))
             }
             (Measured::Count(count), _, _) => (count as f64, grouped(count)),
@@ -193,7 +193,7 @@ impl FromStr for Condition {
             return Err(refuse(format!("`{name}` is a number, not a percentage")));
         }
         if !is_percent && figure.is_growth() {
-            return Err(refuse(format!("`{name}` is a percentage: `{name} {bound}%`")));
+            return Err(refuse(format!("`{name}` is a percentage: `{bound}%`")));
         }
         Ok(Self { figure, relation, bound: number, is_percent, text: text.trim().to_owned() })
     }

@@ -137,7 +137,8 @@ fn show_column(f: &mut fmt::Formatter<'_>, column: &ColumnReport) -> fmt::Result
         Presence::Both => {}
     }
     let types = column.types.as_ref().map_or_else(String::new, |[old, new]| format!(" ({old} becomes {new})"));
-    writeln!(f, "  {}{types}: {} values differ", column.column, grouped(column.differs))?;
+    let differ = if column.differs == 1 { "value differs" } else { "values differ" };
+    writeln!(f, "  {}{types}: {} {differ}", column.column, grouped(column.differs))?;
     for example in &column.examples {
         let value =
             |value: &Option<String>| value.as_ref().map_or_else(|| "null".to_owned(), |value| format!("`{value}`"));
@@ -162,7 +163,8 @@ fn show_gold(f: &mut fmt::Formatter<'_>, gold: &GoldReport) -> fmt::Result {
         Presence::Both => {}
     }
     let least = if gold.at_least { "at least " } else { "" };
-    writeln!(f, "{}: {least}{} groups hold rows that differ", gold.product, grouped(gold.groups))?;
+    let hold = if gold.groups == 1 { "group holds" } else { "groups hold" };
+    writeln!(f, "{}: {least}{} {hold} rows that differ", gold.product, grouped(gold.groups))?;
     for group in &gold.examples {
         let keys: Vec<String> =
             group.keys.iter().map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("null"))).collect();
