@@ -29,7 +29,6 @@ impl World {
             schema: system::dead_letters_schema(),
             partition_columns: Vec::new(),
             track_files: false,
-            evolves: false,
         };
         let table = Table::open(&lake, "shop", spec).await.unwrap();
         Self { _folder: folder, lake, table }
