@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 const TOKEN: &str = "ann-has-a-long-token";
 
 /// The reason of the first version of the module, which is wrong to reject them.
-const WRONGLY: &str = "no lanterns here";
+const WRONGLY: &str = "no hearts here";
 
 pub(crate) fn cases() -> Vec<Case> {
     let python = &[Need::Python, Need::RetailData];
@@ -35,13 +35,13 @@ pub(crate) fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// The retail module, but that it rejects lanterns.
+/// The retail module, but that it rejects hearts.
 fn wrong(stage: &Stage) -> Result<PathBuf> {
     let rule =
-        format!("filter(|text| !text.is_empty()).filter(|text| !text.contains(\"LANTERN\")).ok_or(\"{WRONGLY}\")?");
+        format!("filter(|text| !text.is_empty()).filter(|text| !text.contains(\"HEART\")).ok_or(\"{WRONGLY}\")?");
     stage
         .product()?
-        .retail_variant("lanternless", &[("filter(|text| !text.is_empty()).ok_or(\"no description\")?", &rule)])
+        .retail_variant("heartless", &[("filter(|text| !text.is_empty()).ok_or(\"no description\")?", &rule)])
 }
 
 fn configured(stage: &Stage) -> Result<Config> {
@@ -139,7 +139,7 @@ fn mended(stage: &Stage) -> Result<()> {
     let shown = ask(stage, &config, &["show", one])?;
     let rows = shown["rows"].as_array().context("rows")?;
     ensure!(rows.len() == 2 && rows[1]["tries"] == 2 && rows[1]["status"] == "open", "{shown}");
-    ensure!(rows[0]["value"]["text"].as_str().is_some_and(|text| text.contains("LANTERN")), "{shown}");
+    ensure!(rows[0]["value"]["text"].as_str().is_some_and(|text| text.contains("HEART")), "{shown}");
     ensure!(rows[1]["value"] == rows[0]["value"] && rows[1]["reason"] == WRONGLY, "{shown}");
     verify(stage, &config)?.ensure_holds().context("after a redrive in vain")?;
 

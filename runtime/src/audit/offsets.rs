@@ -76,6 +76,8 @@ pub(super) fn of_table(
         partitions += usize::from(!is_sequence);
         match own.get(partition) {
             Some(next) if next > expected => open += next - expected,
+            // While its module is paused a product takes no part in what is redriven, and goes on behind it.
+            Some(next) if next < expected && is_sequence && stands_apart(commits, feeder, partition) => {}
             Some(next) if next < expected => {
                 if ledger.moved_back.contains(&(table.to_owned(), partition.clone())) {
                     behind += expected - next;
@@ -98,6 +100,14 @@ pub(super) fn of_table(
         detail += &format!("; {behind} offsets behind after a move: it catches up");
     }
     Check::of("offsets", table, detail, bad)
+}
+
+/// Whether the module of a table was ever apart from the others in the partition whose redrives a sequence numbers.
+fn stands_apart(commits: &Checkpoint, feeder: Feeder<'_>, sequence: &SourcePartition) -> bool {
+    let Feeder::Module(module, topic) = feeder else { return false };
+    commits.iter().any(|(of, _)| {
+        of.reader.as_deref() == Some(module) && *of.topic == *topic && of.partition == sequence.partition
+    })
 }
 
 /// A gold table: never further than its state.

@@ -73,7 +73,7 @@ pub enum Grouping {
 impl Grouping {
     /// The group of a letter.
     #[must_use]
-    pub fn of<'a>(self, letter: &'a Letter) -> &'a str {
+    pub fn of(self, letter: &Letter) -> &str {
         match self {
             Self::Reason => &letter.reason,
             Self::Module => &letter.identity.module,

@@ -3,13 +3,15 @@
 use super::committer::Committer;
 use super::gold::Publisher;
 use super::horizon::Horizon;
+use super::lane::Lane;
 use super::plan::Plan;
 use super::progress::Progress;
+use super::reader::Route;
 use super::report::Report;
 use super::session::{Session, Slot, Stuck};
 use super::threads::{QUEUE, Threads, spawn};
 use super::worker::{self, Command, Part};
-use super::{Error, Pipeline, reader};
+use super::{Error, Pipeline};
 use crate::clock;
 use crate::sink::Warehouse;
 use crossbeam_channel::{Receiver, Sender};
@@ -46,13 +48,7 @@ impl Pipeline {
         let (commands, receivers): (Vec<Sender<Command>>, Vec<Receiver<Command>>) =
             (0..self.workers).map(|_| crossbeam_channel::bounded(QUEUE)).unzip();
         let (parts_in, parts) = tokio::sync::mpsc::channel::<Result<Part, Error>>(self.workers);
-        let mut routes = Vec::with_capacity(lanes.len());
-        let mut by_worker: Vec<Vec<_>> = (0..self.workers).map(|_| Vec::new()).collect();
-        for lane in lanes {
-            let worker = lane.slot % self.workers;
-            routes.push(reader::Route { slot: lane.slot, worker, lane: by_worker[worker].len() });
-            by_worker[worker].push(lane);
-        }
+        let (routes, by_worker) = share_out(lanes, self.workers);
         for (index, (lanes, commands)) in by_worker.into_iter().zip(receivers).enumerate() {
             let context = worker::Context {
                 index,
@@ -102,6 +98,18 @@ impl Pipeline {
         };
         Ok((committer, threads))
     }
+}
+
+/// Gives each worker its lanes, and says where each slot's is.
+fn share_out(lanes: Vec<Lane>, workers: usize) -> (Vec<Route>, Vec<Vec<Lane>>) {
+    let mut routes = Vec::with_capacity(lanes.len());
+    let mut by_worker: Vec<Vec<Lane>> = (0..workers).map(|_| Vec::new()).collect();
+    for lane in lanes {
+        let worker = lane.slot % workers;
+        routes.push(Route { slot: lane.slot, worker, lane: by_worker[worker].len() });
+        by_worker[worker].push(lane);
+    }
+    (routes, by_worker)
 }
 
 /// By topic: whether its first partition is ours.
