@@ -1,6 +1,6 @@
 //! Why a command fails, how that is told, and with which exit code.
 
-use super::{EXIT_USAGE, build, compare, demo, new, release};
+use super::{EXIT_USAGE, build, compare, demo, dev, new, release};
 use crate::transform::ReadError;
 use crate::{audit, config, letters, pipeline, telemetry};
 use std::fmt::Write as _;
@@ -58,6 +58,9 @@ pub enum Error {
     /// Two modules cannot be compared, or the new one does not stand the comparison.
     #[error(transparent)]
     Compare(#[from] compare::Error),
+    /// `lakeward dev` cannot go on.
+    #[error(transparent)]
+    Dev(#[from] dev::Error),
     /// The audit cannot be made.
     #[error(transparent)]
     Audit(#[from] audit::Error),
@@ -122,6 +125,7 @@ impl Error {
             Self::New(error) => error.is_usage(),
             Self::Server(error) => error.is_usage(),
             Self::Compare(error) => error.is_usage(),
+            Self::Dev(error) => error.is_usage(),
         };
         if usage { EXIT_USAGE } else { 1 }
     }

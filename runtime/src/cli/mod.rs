@@ -4,6 +4,7 @@ pub mod build;
 pub mod compare;
 pub mod dead_letters;
 pub mod demo;
+pub mod dev;
 mod error;
 pub mod inspect;
 pub mod new;
@@ -54,6 +55,7 @@ enum Command {
     Modules(ModulesArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     New(NewArgs),
+    Dev(dev::DevArgs),
     Build(BuildArgs),
     Inspect(InspectArgs),
     CheckCompat(CheckCompatArgs),
@@ -430,6 +432,7 @@ fn dispatch(command: &Command) -> Result<(), Error> {
             let created = new::create(Path::new("."), &args.name, args.sdk.as_deref())?;
             output::print(created)
         }
+        Command::Dev(args) => dev::dev(args),
         Command::Build(args) => {
             let built = build::build(&args.dir, args.out.as_deref())?;
             let (path, module) = (built.path.display(), &built.manifest);

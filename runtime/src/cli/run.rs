@@ -79,7 +79,8 @@ pub(super) async fn stop_on_signal(stop: watch::Sender<bool>) {
     std::process::exit(130);
 }
 
-async fn signal() {
+/// Waits for Ctrl-C or SIGTERM.
+pub(super) async fn signal() {
     let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
         return std::future::pending().await;
     };

@@ -71,6 +71,12 @@ impl Trial {
         self.module.manifest()
     }
 
+    /// What rows of a product of the manifest are held to.
+    #[must_use]
+    pub fn contract(&self, product: usize) -> &Contract {
+        &self.contracts[product]
+    }
+
     /// The module's inputs that read a topic, by their index in the manifest, each with the columns that it reads.
     pub fn inputs<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = (u32, &'a [Column])> {
         let inputs = (0..).zip(&self.manifest().inputs);

@@ -49,15 +49,23 @@ impl Files {
     /// # Errors
     /// When a file cannot be read, or there is none.
     pub fn log_range(&self) -> Result<LogRange, Error> {
-        let files = self.list()?;
-        if files.is_empty() {
-            return Err(Error::NoFiles { pattern: self.pattern.display().to_string() });
-        }
+        self.check()?;
         let mut counter = Self::new(&self.pattern)?;
         while counter.next_line()? {
             counter.next += 1;
         }
         Ok(LogRange { start: 0, end: counter.next })
+    }
+
+    /// Whether there is a file at all.
+    ///
+    /// # Errors
+    /// When there is none, or the folder cannot be read.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.list()?.is_empty() {
+            return Err(Error::NoFiles { pattern: self.pattern.display().to_string() });
+        }
+        Ok(())
     }
 
     /// Starts at the partition's offset.

@@ -12,35 +12,81 @@ pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 /// The compiler's flags for modules, unless the author sets others: SIMD, which every host has and which gives the same results everywhere.
 const FLAGS: (&str, &str) = ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Ctarget-feature=+simd128");
 
-/// Compiles the crate at `dir`; gives the place of its `.wasm`.
-pub(super) fn compile(dir: &Path) -> Result<PathBuf, Error> {
-    let no_crate = || Error::NoCrate { dir: dir.to_owned() };
-    let manifest = dir.join("Cargo.toml").canonicalize().map_err(|_| no_crate())?;
-    let dir = manifest.parent().ok_or_else(no_crate)?;
-    ensure_target(dir)?;
-    let mut cargo = Command::new("cargo");
-    cargo
-        .current_dir(dir)
-        .args(["build", "--lib", "--target", TARGET, "--message-format=json-render-diagnostics"])
-        .args(if has_module_profile(dir)? { ["--profile", "module"].as_slice() } else { &["--release"] })
-        .arg("--manifest-path")
-        .arg(&manifest)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    if std::env::var_os(FLAGS.0).is_none() {
-        cargo.env(FLAGS.0, FLAGS.1);
+/// What a module is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be used: it is to run fast, however long that takes.
+    Use,
+    /// To be tried at once by its author: it is to be there fast.
+    Trial,
+}
+
+/// A module crate, as cargo sees it.
+#[derive(Debug)]
+pub(super) struct Crate {
+    dir: PathBuf,
+    manifest: PathBuf,
+    /// The `Cargo.toml` whose profiles count.
+    root: PathBuf,
+}
+
+impl Crate {
+    /// The crate at `dir`; the compiler gets its target if it has none.
+    pub(super) fn open(dir: &Path) -> Result<Self, Error> {
+        let no_crate = || Error::NoCrate { dir: dir.to_owned() };
+        let manifest = dir.join("Cargo.toml").canonicalize().map_err(|_| no_crate())?;
+        let dir = manifest.parent().ok_or_else(no_crate)?.to_owned();
+        ensure_target(&dir)?;
+        let root = workspace_root(&dir)?;
+        Ok(Self { dir, manifest, root })
     }
-    let mut running = cargo.spawn().map_err(|source| Error::Start { program: "cargo", source })?;
-    let stdout = running.stdout.take().expect("stdout is piped, three lines up");
-    let mut wasm = None;
-    for line in BufReader::new(stdout).lines() {
-        wasm = artifact(&line.map_err(Error::Answer)?, &manifest).or(wasm);
+
+    /// Compiles it; gives the place of its `.wasm`.
+    pub(super) fn compile(&self, purpose: Purpose) -> Result<PathBuf, Error> {
+        let Self { dir, manifest, root } = self;
+        let mut cargo = Command::new("cargo");
+        cargo
+            .current_dir(dir)
+            .args(["build", "--lib", "--target", TARGET, "--message-format=json-render-diagnostics"])
+            .args(profile(purpose, has_module_profile(root)))
+            .arg("--manifest-path")
+            .arg(manifest)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        if std::env::var_os(FLAGS.0).is_none() {
+            cargo.env(FLAGS.0, FLAGS.1);
+        }
+        let mut running = cargo.spawn().map_err(|source| Error::Start { program: "cargo", source })?;
+        let stdout = running.stdout.take().expect("stdout is piped, three lines up");
+        let mut wasm = None;
+        for line in BufReader::new(stdout).lines() {
+            wasm = artifact(&line.map_err(Error::Answer)?, manifest).or(wasm);
+        }
+        let status = running.wait().map_err(Error::Answer)?;
+        if !status.success() {
+            return Err(Error::Compile { status });
+        }
+        wasm.ok_or_else(|| Error::NoWasm { dir: dir.clone() })
     }
-    let status = running.wait().map_err(Error::Answer)?;
-    if !status.success() {
-        return Err(Error::Compile { status });
+}
+
+/// The options that choose cargo's profile. That of a trial is built on that of use, so that both compute the same: only how much is
+/// optimised differs, by which a small crate is compiled in a second. It has a name of its own, so that neither build undoes the other.
+fn profile(purpose: Purpose, has_module_profile: bool) -> Vec<String> {
+    let of_use = if has_module_profile { "module" } else { "release" };
+    match purpose {
+        Purpose::Use => vec!["--profile".to_owned(), of_use.to_owned()],
+        Purpose::Trial => {
+            let mut options = vec!["--profile".to_owned(), "module-dev".to_owned()];
+            let inherits = format!("inherits='{of_use}'");
+            for setting in
+                [&inherits, "opt-level=1", "lto='off'", "codegen-units=16", "incremental=true", "debug=false"]
+            {
+                options.extend(["--config".to_owned(), format!("profile.module-dev.{setting}")]);
+            }
+            options
+        }
     }
-    wasm.ok_or_else(|| Error::NoWasm { dir: dir.to_owned() })
 }
 
 /// The `.wasm` that a line of cargo's JSON messages reports for the crate of `manifest`.
@@ -74,22 +120,35 @@ fn ensure_target(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Whether the crate's workspace defines `[profile.module]`; a foreign one gets the release profile.
-fn has_module_profile(dir: &Path) -> Result<bool, Error> {
+/// The `Cargo.toml` of the workspace that the crate belongs to.
+fn workspace_root(dir: &Path) -> Result<PathBuf, Error> {
     let located = Command::new("cargo")
         .current_dir(dir)
         .args(["locate-project", "--workspace", "--message-format", "plain"])
         .output()
         .map_err(|source| Error::Start { program: "cargo", source })?;
-    let root = PathBuf::from(String::from_utf8_lossy(&located.stdout).trim());
+    Ok(PathBuf::from(String::from_utf8_lossy(&located.stdout).trim()))
+}
+
+/// Whether the workspace defines `[profile.module]`; a foreign one gets the release profile.
+fn has_module_profile(root: &Path) -> bool {
     // Where cargo finds no root, the build that follows says so better than we could.
-    let Ok(text) = std::fs::read_to_string(root) else { return Ok(false) };
-    Ok(text.parse::<toml::Table>().is_ok_and(|root| root.get("profile").is_some_and(|p| p.get("module").is_some())))
+    let Ok(text) = std::fs::read_to_string(root) else { return false };
+    text.parse::<toml::Table>().is_ok_and(|root| root.get("profile").is_some_and(|p| p.get("module").is_some()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trial_is_compiled_as_for_use_but_sooner() {
+        assert_eq!(profile(Purpose::Use, false), ["--profile", "release"]);
+        assert_eq!(profile(Purpose::Use, true), ["--profile", "module"]);
+        let trial = profile(Purpose::Trial, true).join(" ");
+        assert!(trial.starts_with("--profile module-dev --config profile.module-dev.inherits='module'"), "{trial}");
+        assert!(profile(Purpose::Trial, false).join(" ").contains("inherits='release'"));
+    }
 
     #[test]
     fn only_the_crates_own_wasm_counts() {

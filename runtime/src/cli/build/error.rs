@@ -112,4 +112,28 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::NoCrate { .. })
     }
+
+    /// Whether another version of the crate's source may build.
+    #[must_use]
+    pub fn is_of_the_source(&self) -> bool {
+        match self {
+            Self::Compile { .. }
+            | Self::NoWasm { .. }
+            | Self::Core(_)
+            | Self::Imports { .. }
+            | Self::Component(_)
+            | Self::Engine(_)
+            | Self::Describe { .. }
+            | Self::Manifest(_)
+            | Self::Problems(_)
+            | Self::Unusable(_) => true,
+            Self::NoCrate { .. }
+            | Self::Start { .. }
+            | Self::Answer(_)
+            | Self::NoTarget
+            | Self::AddTarget { .. }
+            | Self::Read { .. }
+            | Self::Write { .. } => false,
+        }
+    }
 }

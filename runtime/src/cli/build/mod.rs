@@ -10,6 +10,7 @@ mod fixture;
 pub use error::Error;
 
 use crate::transform::{self, ModuleFile};
+use cargo::{Crate, Purpose};
 use lakeward_manifest::{MANIFEST_SECTION, Manifest};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -34,15 +35,41 @@ pub struct Built {
 /// # Errors
 /// When the crate does not compile, wants more than a module gets, or describes itself in a way that the host cannot take.
 pub fn build(crate_dir: &Path, out: Option<&Path>) -> Result<Built, Error> {
-    let core_path = cargo::compile(crate_dir)?;
-    let core = std::fs::read(&core_path).map_err(|source| Error::Read { path: core_path, source })?;
-    let module = verified(&core)?;
+    let module = compiled(&Crate::open(crate_dir)?, Purpose::Use)?;
     let path = match out {
         Some(out) => out.to_owned(),
         None => crate_dir.join(format!("{}.wasm", module.manifest.name)),
     };
     write_whole(&path, &module.bytes)?;
     Ok(Built { path, bytes: module.bytes.len() as u64, digest: module.digest, manifest: module.manifest })
+}
+
+/// A module crate that its author is at work on, built again and again.
+#[derive(Debug)]
+pub struct Draft(Crate);
+
+impl Draft {
+    /// The crate at `crate_dir`.
+    ///
+    /// # Errors
+    /// When there is none, or the compiler cannot make modules.
+    pub fn open(crate_dir: &Path) -> Result<Self, Error> {
+        Crate::open(crate_dir).map(Self)
+    }
+
+    /// Builds it as it is now, for a trial: soon rather than fast, and into no file. What cargo has to say goes to stderr.
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub fn build(&self) -> Result<ModuleFile, Error> {
+        compiled(&self.0, Purpose::Trial)
+    }
+}
+
+fn compiled(of: &Crate, purpose: Purpose) -> Result<ModuleFile, Error> {
+    let core_path = of.compile(purpose)?;
+    let core = std::fs::read(&core_path).map_err(|source| Error::Read { path: core_path, source })?;
+    verified(&core)
 }
 
 /// Makes a component of a core module, asks it for its manifest, checks that and puts it in.

@@ -4,10 +4,12 @@ mod edge;
 mod error;
 mod progress;
 mod source;
+mod tryout;
 mod work;
 
 pub use edge::Edge;
 pub use error::Error;
+pub(super) use tryout::Tryout;
 
 use super::{CheckCompatArgs, DiffArgs, output};
 use crate::clock;

@@ -3,12 +3,12 @@
 use super::error::Error;
 use super::progress::Progress;
 use super::source::Source;
-use crate::decode::{Decoder, Events};
+use super::tryout::Tryout;
 use crate::record::Chunk;
-use crate::release::compare::{Comparison, Side};
-use crate::release::{Outcome, Trial};
+use crate::release::Trial;
+use crate::release::compare::Comparison;
 use crossbeam_channel::{Receiver, bounded};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -66,62 +66,24 @@ impl Team {
 
 /// One thread's part.
 struct Worker<'a> {
-    team: &'a Team,
-    decoders: BTreeMap<Arc<str>, Topic>,
+    tryout: Tryout<'a>,
     comparison: Comparison,
     compared: &'a AtomicU64,
-    /// Which module is the first to run: they take turns, since the second one finds the columns in the cache.
-    new_first: bool,
-}
-
-/// How a topic is decoded, once for both modules.
-struct Topic {
-    decoder: Decoder,
-    /// The inputs of the old module that read it.
-    old: Vec<u32>,
-    /// Those of the new one.
-    new: Vec<u32>,
 }
 
 impl<'a> Worker<'a> {
     fn new(team: &'a Team, like: &Comparison, compared: &'a AtomicU64) -> Result<Self, Error> {
-        let mut decoders = BTreeMap::new();
-        for topic in &team.topics {
-            let (old, before): (Vec<_>, Vec<_>) = team.old.inputs(topic).unzip();
-            let (new, after): (Vec<_>, Vec<_>) = team.new.inputs(topic).unzip();
-            let decoder = Decoder::new(&[before, after].concat())
-                .map_err(|source| Error::Decode { topic: topic.to_string(), source })?;
-            decoders.insert(Arc::clone(topic), Topic { decoder, old, new });
-        }
-        Ok(Self { team, decoders, comparison: like.fresh(), compared, new_first: false })
+        let tryout = Tryout::new(Some(&team.old), &team.new, &team.topics)?;
+        Ok(Self { tryout, comparison: like.fresh(), compared })
     }
 
     fn run(mut self, chunks: Receiver<Chunk>) -> Comparison {
         for chunk in chunks {
-            self.chunk(&chunk);
+            if let Some(tried) = self.tryout.chunk(&chunk) {
+                self.comparison.chunk(&chunk, &tried.old(), &tried.new());
+            }
             self.compared.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         }
         self.comparison
     }
-
-    fn chunk(&mut self, chunk: &Chunk) {
-        let Some(Topic { decoder, old, new }) = self.decoders.get_mut(chunk.topic()) else { return };
-        let events = decoder.decode(chunk, 0);
-        let (before, after) = events.split_at(old.len());
-        let run = |trial: &Trial, inputs: &[u32], events: &[Events]| {
-            inputs.iter().zip(events).map(|(input, events)| trial.outcome(*input, events)).collect::<Vec<_>>()
-        };
-        self.new_first = !self.new_first;
-        let (was, is) = if self.new_first {
-            let is = run(&self.team.new, new, after);
-            (run(&self.team.old, old, before), is)
-        } else {
-            (run(&self.team.old, old, before), run(&self.team.new, new, after))
-        };
-        self.comparison.chunk(chunk, &sides(before, &was), &sides(after, &is));
-    }
-}
-
-fn sides<'a>(events: &'a [Events], outcomes: &'a [Outcome]) -> Vec<Side<'a>> {
-    events.iter().zip(outcomes).map(|(events, outcome)| Side { events, outcome }).collect()
 }

@@ -83,6 +83,11 @@ impl Client {
         Ok(Self { server, token: std::env::var("LAKEWARD_TOKEN").ok().filter(|token| !token.trim().is_empty()) })
     }
 
+    /// What orders are given with.
+    pub(super) fn token(&self) -> Result<&str, ServerError> {
+        self.token.as_deref().map(str::trim).ok_or(ServerError::NoToken)
+    }
+
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
         self.send(minreq::get(format!("{}{path}", self.server)))
     }
@@ -116,10 +121,10 @@ impl Client {
         query: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<T, ServerError> {
-        let token = self.token.as_deref().ok_or(ServerError::NoToken)?;
+        let token = self.token()?;
         let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let request = method(format!("{}{path}?{query}", self.server))
-            .with_header("Authorization", format!("Bearer {}", token.trim()))
+            .with_header("Authorization", format!("Bearer {token}"))
             .with_header("Content-Type", "application/wasm")
             .with_body(body);
         self.send(request)

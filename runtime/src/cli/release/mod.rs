@@ -33,17 +33,26 @@ struct Modules {
 /// # Errors
 /// When the file is no module, or the pipeline does not take it.
 pub fn deploy(args: &DeployArgs) -> Result<(), Error> {
-    let file = ModuleFile::read(&args.file)?;
-    let client = Client::new(&args.server)?;
+    deploy_module(ModuleFile::read(&args.file)?, args.why.as_deref(), &args.server)
+}
+
+/// Whether orders can be given as things stand here: the address is one, and there is a token.
+pub(super) fn can_order(args: &ServerArgs) -> Result<(), ServerError> {
+    Client::new(args)?.token().map(|_| ())
+}
+
+/// Makes a module active that may stand in no file.
+pub(super) fn deploy_module(file: ModuleFile, why: Option<&str>, args: &ServerArgs) -> Result<(), Error> {
+    let client = Client::new(args)?;
     let name = &file.manifest.name;
     // What is replaced is what was seen: whoever deploys meanwhile is told of, not run over.
     let seen = modules(&client)?.into_iter().find(|released| released.module == *name);
-    let mut query: Vec<(&str, &str)> = args.why.iter().map(|why| ("why", why.as_str())).collect();
+    let mut query: Vec<(&str, &str)> = why.iter().map(|why| ("why", *why)).collect();
     if let Some(seen) = &seen {
         query.push(("replaces", &seen.digest));
     }
     let accepted: Accepted = client.post("/v1/modules", &query, file.bytes)?;
-    finish(&client, &args.server, &accepted, Some(&accepted.digest))
+    finish(&client, args, &accepted, Some(&accepted.digest))
 }
 
 /// Runs a module beside the active one and reports; or ends it.

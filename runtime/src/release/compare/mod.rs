@@ -30,6 +30,9 @@ pub use report::{
     RowExample, RowsReport, SideCost,
 };
 
+pub use text::grouped;
+pub use values::show;
+
 use super::{Cost, Outcome};
 use crate::decode::Events;
 use crate::record::Chunk;

@@ -4,7 +4,8 @@ use super::report::{ColumnReport, GoldReport, Presence, ProductReport, Reason, R
 use std::fmt;
 
 /// A number with its thousands set apart.
-pub(super) fn grouped(number: u64) -> String {
+#[must_use]
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {

@@ -39,7 +39,8 @@ fn some(rows: BooleanBuffer) -> Option<BooleanBuffer> {
 }
 
 /// The value at `row` for a person, cut and harmless; `None` is null.
-pub(super) fn show(array: &ArrayRef, row: usize) -> Option<String> {
+#[must_use]
+pub fn show(array: &ArrayRef, row: usize) -> Option<String> {
     let text = Text::of(array).at(row)?;
     let cut = text.char_indices().nth(SHOWN).map_or(text.len(), |(end, _)| end);
     let mut shown = text[..cut].replace(char::is_control, "\u{FFFD}");
