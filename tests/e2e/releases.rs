@@ -317,16 +317,7 @@ fn undone(stage: &Stage, fault: Option<&str>) -> Result<()> {
         wait::moment(Duration::from_millis(150));
     }
     both(&mut instance, 6_000)?;
-    for (to, words) in [
-        ("999999", "is in the future"),
-        ("0", "there is nothing before that"),
-        ("2999-01-01T00:00:00Z", "is in the future"),
-        ("yesterday", "is not a micro-batch's number"),
-        ("abcdef01", "no micro-batch was made by"),
-    ] {
-        let finished = ask(stage, &instance, &["rewind", "retail", "--to", to])?;
-        ensure!(finished.code == Some(1) && finished.stderr.contains(words), "{to}: {}", finished.stderr);
-    }
+    nowhere(stage, &instance)?;
     let said = order(stage, &instance, &["rewind", "retail", "--to", &digest, "--dry-run"])?.to_string();
     ensure!(said.contains("is read again from offset") && said.contains("rows become"), "{said}");
     ensure!(
@@ -353,12 +344,42 @@ fn undone(stage: &Stage, fault: Option<&str>) -> Result<()> {
     both(&mut instance, 9_000)?;
     let modules = instance.get("/v1/modules/retail")?.json()?;
     ensure!(modules["history"][0]["action"] == "rewind" && modules["digest"] != deployed["digest"], "{modules}");
-    let rows = |domain: &str| -> Result<Value> {
-        let path = format!("/v1/products/{domain}/sales_by_country/rows?order=country,window_start&limit=100000");
-        Ok(instance.get(&path)?.json()?["rows"].clone())
-    };
-    ensure!(rows("retail")? == rows("wholesale")?, "the live answers differ");
+    same_live(&mut instance)?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    same_tables(stage)?;
+    audit::holds(stage, &config)
+}
+
+/// Places to which nothing can go back.
+fn nowhere(stage: &Stage, instance: &Instance) -> Result<()> {
+    for (to, words) in [
+        ("999999", "is in the future"),
+        ("0", "there is nothing before that"),
+        ("2999-01-01T00:00:00Z", "is in the future"),
+        ("yesterday", "is not a micro-batch's number"),
+        ("abcdef01", "no micro-batch was made by"),
+    ] {
+        let finished = ask(stage, instance, &["rewind", "retail", "--to", to])?;
+        ensure!(finished.code == Some(1) && finished.stderr.contains(words), "{to}: {}", finished.stderr);
+    }
+    Ok(())
+}
+
+/// The answers about both modules' products become the same.
+fn same_live(instance: &mut Instance) -> Result<()> {
+    // Of partitions that a killed process still holds in the group's eyes, the answers follow the tables.
+    instance.wait_for(LIMIT, "the live answers to be those of the other module", |instance| {
+        let rows = |domain: &str| -> Result<Value> {
+            let path = format!("/v1/products/{domain}/sales_by_country/rows?order=country,window_start&limit=100000");
+            Ok(instance.get(&path)?.json()?["rows"].clone())
+        };
+        let rewound = rows("retail")?;
+        Ok((rewound.is_array() && rewound == rows("wholesale")?).then_some(()))
+    })
+}
+
+/// Both modules' tables are the same.
+fn same_tables(stage: &Stage) -> Result<()> {
     let differ = |left: &str, right: &str, columns: &str| -> Result<()> {
         let sql = format!(
             "select (select count(*) from l) as n, (select count(*) from ((select {columns} from l except all select {columns} from r) \
@@ -378,7 +399,7 @@ fn undone(stage: &Stage, fault: Option<&str>) -> Result<()> {
         letters.len() == 2 && letters[0]["n"] == letters[1]["n"] && letters[0]["n"] == letters[0]["records"],
         "{letters:?}"
     );
-    audit::holds(stage, &config)
+    Ok(())
 }
 
 /// While it is paused its products stand still and nothing else does; then it catches up, without a gap and without a doubled row.

@@ -76,8 +76,7 @@ impl Desk {
 
     /// Tells the session what is to run, and everybody where the modules stand.
     pub(super) async fn announce(&self, releases: &mut Releases) -> Result<(), Error> {
-        let running = self.site.status().modules.iter().map(|of| (of.name.clone(), of.digest.clone())).collect();
-        self.site.set_released(releases.released(&running).await);
+        self.site.set_released(releases.released().await);
         let release = releases.release().await?;
         self.next.send_if_modified(|next| {
             let is_new = next.as_ref().is_none_or(|next| !Arc::ptr_eq(&next.plan, &release.plan));

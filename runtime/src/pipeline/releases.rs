@@ -279,8 +279,8 @@ impl Releases {
         log.append(lake, after, deployment).await
     }
 
-    /// Where every module stands, for who asks; `running` are the digests of this instance.
-    pub(super) async fn released(&mut self, running: &BTreeMap<String, String>) -> Vec<Released> {
+    /// Where every module stands, for who asks; what runs, the site knows better.
+    pub(super) async fn released(&mut self) -> Vec<Released> {
         let mut released = Vec::new();
         for (name, standing) in self.standings() {
             let Some(digest) = standing.active() else { continue };
@@ -298,7 +298,7 @@ impl Releases {
                 owner: manifest.owner,
                 digest: digest.to_owned(),
                 version: manifest.version,
-                running: running.get(&name).cloned(),
+                running: None,
                 paused: standing.paused.clone(),
                 shadow: standing.shadow.clone(),
                 sequence: standing.sequence,

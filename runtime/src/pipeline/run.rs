@@ -257,6 +257,7 @@ impl Pipeline {
         releases.open(lake).await?;
         releases.refresh().await?;
         let release = releases.release().await?;
+        self.site.set_released(releases.released().await);
         self.next.send_replace(Some(release.clone()));
         Ok(release)
     }

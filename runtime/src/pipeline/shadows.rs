@@ -6,10 +6,17 @@ use crate::serve::Site;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// What was compared of one module.
+struct Found {
+    /// The digests of the active module and of the shadow.
+    digests: [Arc<str>; 2],
+    comparison: Comparison,
+}
+
 /// The comparisons under way.
 pub(super) struct Shadows {
-    /// By module: the digests of the active module and of the shadow, and what was compared.
-    found: Mutex<BTreeMap<String, ([Arc<str>; 2], Comparison)>>,
+    /// By module.
+    found: Mutex<BTreeMap<String, Found>>,
     site: Arc<Site>,
 }
 
@@ -18,7 +25,7 @@ impl Shadows {
         Self { found: Mutex::default(), site }
     }
 
-    fn found(&self) -> MutexGuard<'_, BTreeMap<String, ([Arc<str>; 2], Comparison)>> {
+    fn found(&self) -> MutexGuard<'_, BTreeMap<String, Found>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -33,14 +40,14 @@ impl Shadows {
                 let active = &plan.modules[shadow.active];
                 let name = &active.manifest().name;
                 let digests = [Arc::clone(active.digest()), Arc::clone(shadow.module.digest())];
-                match found.get_mut(name).filter(|(of, _)| *of == digests) {
-                    Some((_, all)) => all.merge(comparison),
-                    None => drop(found.insert(name.clone(), (digests, comparison))),
+                match found.get_mut(name).filter(|found| found.digests == digests) {
+                    Some(found) => found.comparison.merge(comparison),
+                    None => drop(found.insert(name.clone(), Found { digests, comparison })),
                 }
             }
         }
         let reports = plan.shadows.iter().filter_map(|shadow| {
-            let report = found.get(&plan.modules[shadow.active].manifest().name)?.1.report();
+            let report = found.get(&plan.modules[shadow.active].manifest().name)?.comparison.report();
             Some((shadow.module.digest().to_string(), serde_json::to_value(report).unwrap_or_default()))
         });
         self.site.set_comparisons(reports.collect());
@@ -49,7 +56,7 @@ impl Shadows {
     /// What is known of a module's shadow, by its digest.
     pub(super) fn report(&self, module: &str, shadow: &str) -> Option<Report> {
         let found = self.found();
-        let (digests, comparison) = found.get(module)?;
+        let Found { digests, comparison } = found.get(module)?;
         (*digests[1] == *shadow).then(|| comparison.report())
     }
 }

@@ -118,7 +118,7 @@ fn choose(rows: &[Row], module: &str, to: &str, now_ms: i64) -> Result<usize, Re
     };
     let ran = |row: &&Row| row.is_micro_batch && row.modules.contains_key(module);
     let all = || rows.iter().enumerate().filter(|(_, row)| ran(row));
-    let Some((_, newest)) = all().last() else {
+    let Some((_, newest)) = all().next_back() else {
         return Err(Refusal::Conflict(format!("module {module} has committed nothing yet")));
     };
     let found = match wanted {
@@ -132,7 +132,7 @@ fn choose(rows: &[Row], module: &str, to: &str, now_ms: i64) -> Result<usize, Re
             return Err(Refusal::Conflict(format!("{} is in the future", Time(ms))));
         }
         Wanted::MicroBatch(number) => all().rfind(|(_, row)| row.micro_batch <= number),
-        Wanted::Time(ms) => all().filter(|(_, row)| row.at_ms <= ms).last(),
+        Wanted::Time(ms) => all().rfind(|(_, row)| row.at_ms <= ms),
         Wanted::Digest(digest) => {
             let of = |row: &Row| row.modules.get(module).is_some_and(|of| of.starts_with(digest));
             let Some(first) = all().position(|(_, row)| of(row)) else {

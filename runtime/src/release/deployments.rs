@@ -152,11 +152,8 @@ impl Deployments {
     /// # Errors
     /// When the lake fails.
     pub async fn refresh(&mut self) -> Result<bool, sink::Error> {
-        let version = self.table.version();
+        // A decision of our own that came too late has read the log as well, but not the rows.
         self.table.catch_up(None).await?;
-        if self.table.version() == version {
-            return Ok(false);
-        }
         let known = self.rows.len();
         self.read_new().await?;
         Ok(self.rows.len() > known)

@@ -38,7 +38,7 @@ pub(super) fn routes() -> Router<Arc<Site>> {
 }
 
 async fn modules(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
-    conditional::json(&headers, &Modules { modules: &site.released() })
+    conditional::json(&headers, &Modules { modules: &released(&site) })
 }
 
 async fn module(
@@ -46,11 +46,18 @@ async fn module(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let released = site.released();
-    let found = released.iter().find(|released| released.module == name);
+    let found = released(&site).into_iter().find(|released| released.module == name);
     let found = found
         .ok_or_else(|| Problem::not_found(format!("there is no module `{name}`; `/v1/modules` lists the modules")))?;
-    Ok(conditional::json(&headers, found))
+    Ok(conditional::json(&headers, &found))
+}
+
+/// Where the modules stand, with what runs at this moment.
+fn released(site: &Site) -> Vec<Released> {
+    let status = site.status();
+    let running = |name: &str| status.modules.iter().find(|module| module.name == name).map(|of| of.digest.clone());
+    let with_running = |of: &Released| Released { running: running(&of.module), ..of.clone() };
+    site.released().iter().map(with_running).collect()
 }
 
 async fn deploy(

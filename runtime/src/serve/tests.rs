@@ -241,7 +241,7 @@ async fn what_cannot_be_answered_says_why() {
 async fn nothing_can_be_written() {
     let (status, headers, body) = Fixture::new().send(Request::builder().method("POST").uri("/v1/status")).await;
     assert_eq!((status, &headers[ALLOW]), (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static("GET,HEAD")));
-    insta::assert_snapshot!(body, @r#"{"type":"about:blank","title":"Method Not Allowed","status":405,"detail":"everything here is read with GET"}"#);
+    insta::assert_snapshot!(body, @r#"{"type":"about:blank","title":"Method Not Allowed","status":405,"detail":"this address does not take that method; what is read is read with GET"}"#);
 }
 
 #[tokio::test]

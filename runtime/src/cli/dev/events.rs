@@ -140,7 +140,10 @@ mod tests {
 
     #[test]
     fn the_topic_is_the_one_that_there_are_events_of() {
-        let table: [(Option<&str>, Option<&str>, &[&str], Result<&str, &str>); 7] = [
+        /// The file, the topic asked for, the topics read, and what is found.
+        type Row =
+            (Option<&'static str>, Option<&'static str>, &'static [&'static str], Result<&'static str, &'static str>);
+        let table: [Row; 7] = [
             (None, None, &["orders"], Ok("orders")),
             (None, None, &["returns", "orders"], Ok("orders")),
             (
