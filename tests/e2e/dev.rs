@@ -46,6 +46,8 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// A running `lakeward dev`, and the crate that it watches.
 struct Author {
+    /// The crate's name, one for each case: cargo takes two crates of one name in one target folder for the same.
+    name: &'static str,
     folder: PathBuf,
     dev: Leashed,
     stdout: PathBuf,
@@ -53,9 +55,9 @@ struct Author {
 }
 
 impl Author {
-    fn start(stage: &Stage) -> Result<Self> {
+    fn start(stage: &Stage, name: &'static str) -> Result<Self> {
         let folder = stage.folder().join("crate");
-        Product::retail_copy(&folder, "retail", &[])?;
+        Product::retail_copy(&folder, name, &[])?;
         let events = stage.folder().join("events.ndjson");
         fs::write(&events, EVENTS)?;
         let product = stage.product()?;
@@ -64,12 +66,12 @@ impl Author {
         command.arg("dev").arg(&folder).arg("--events").arg(&events);
         command.env("CARGO_TARGET_DIR", product.variants_target());
         command.stdin(Stdio::null()).stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
-        Ok(Self { folder, dev: Leashed::spawn(&mut command)?, stdout, stderr })
+        Ok(Self { name, folder, dev: Leashed::spawn(&mut command)?, stdout, stderr })
     }
 
     /// Saves the module with some of its source replaced.
     fn save(&self, replaced: &[(&str, &str)]) -> Result<()> {
-        Product::retail_copy(&self.folder, "retail", replaced)
+        Product::retail_copy(&self.folder, self.name, replaced)
     }
 
     /// Waits for words behind the first `seen` bytes of what was printed; gives all that is there.
@@ -100,12 +102,12 @@ fn says(text: &str, words: &[&str]) -> Result<()> {
 }
 
 fn saved(stage: &Stage) -> Result<()> {
-    let mut author = Author::start(stage)?;
+    let mut author = Author::start(stage, "saved")?;
     let (first, seen) = author.shown(0, "\nrejects\n")?;
     says(
         &first,
         &[
-            "retail 0.2.0, built in",
+            "saved 0.2.0, built in",
             "run over the 6 events of",
             "6 records: 3 with rows, 0 skips, 3 rejects",
             "retail/sales 3 rows",
@@ -118,7 +120,7 @@ fn saved(stage: &Stage) -> Result<()> {
             "retail/top_products 2 groups",
             "2 1 transform no description {\"seq\":2,\"InvoiceNo\":\"3\"",
             "3 1 transform unit price 0.000 is not positive {\"seq\":3",
-            "4 1 decode quantity: \"many\" is not a value of type int64 {\"seq\":4",
+            "4 1 decode field \"Quantity\": expected an integer, found \"many\" {\"seq\":4",
         ],
     )?;
     ensure!(!first.contains("the build before"), "there was none: {first}");
@@ -164,10 +166,10 @@ fn saved(stage: &Stage) -> Result<()> {
 }
 
 fn mended(stage: &Stage) -> Result<()> {
-    let mut author = Author::start(stage)?;
+    let mut author = Author::start(stage, "mended")?;
     let stderr = author.stderr.clone();
     author.save(&[("unit_price.is_positive()", "unit_price.is_dear()")])?;
-    // The copy above may have been built before it was broken.
+    // Whether the first build came before that or not: this one follows.
     let said = author.wait(&stderr, 0, "the crate does not compile")?;
     ensure!(said.contains("no method named `is_dear`") && said.contains("src/lib.rs"), "cargo is not heard: {said}");
     let seen = fs::read_to_string(&author.stdout)?.len();
@@ -190,7 +192,7 @@ fn refused(stage: &Stage) -> Result<()> {
     stage.set_environment(vec![("CARGO_TARGET_DIR".to_owned(), target.display().to_string())])?;
     let at = |name: &str| stage.folder().join(name).display().to_string();
     let (retail, returns, events) = (at("retail"), at("returns"), at("events.ndjson"));
-    Product::retail_copy(Path::new(&retail), "retail", &[])?;
+    Product::retail_copy(Path::new(&retail), "refused", &[])?;
     Product::retail_copy(Path::new(&returns), "returns", &[("topic = \"orders\"", "topic = \"returns\"")])?;
     fs::write(&events, EVENTS)?;
     fs::write(stage.folder().join("empty.ndjson"), "\n")?;

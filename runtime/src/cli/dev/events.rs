@@ -5,6 +5,7 @@ use super::super::demo::{Event, Generator};
 use super::error::Error;
 use crate::clock;
 use crate::record::{Chunk, Record};
+use crate::release::compare::grouped;
 use crate::source::{Assigned, Chunker, Files, Reader as _};
 use lakeward_manifest::Manifest;
 use std::collections::BTreeSet;
@@ -61,7 +62,7 @@ impl Supply {
             Some(file) => read(file, &mut chunker)?,
             None => {
                 make_up(&mut chunker);
-                format!("{ORDERS} orders as `lakeward demo` makes them up")
+                format!("{} orders as `lakeward demo` makes them up", grouped(ORDERS.unsigned_abs()))
             }
         };
         chunker.close_all();
@@ -98,14 +99,16 @@ fn topics(manifest: &Manifest) -> BTreeSet<&str> {
 fn read(file: &std::path::Path, chunker: &mut Chunker) -> Result<String, Error> {
     let mut files = Files::new(file)?;
     files.check()?;
+    let told =
+        |which: &str, count: i64| format!("{which} {} events of {}", grouped(count.unsigned_abs()), file.display());
     loop {
         let before = chunker.next(0);
         files.read(chunker)?;
         let count = chunker.next(0);
         match count {
             0 => return Err(Error::Empty { file: file.to_owned() }),
-            _ if count == before => return Ok(format!("the {count} events of {}", file.display())),
-            _ if count >= MOST => return Ok(format!("the first {count} events of {}", file.display())),
+            _ if count == before => return Ok(told("the", count)),
+            _ if count >= MOST => return Ok(told("the first", count)),
             _ => {}
         }
     }
