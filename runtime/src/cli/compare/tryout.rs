@@ -69,12 +69,12 @@ impl<'a> Tryout<'a> {
 
 impl Tried {
     /// The old module's part, a side for each of its inputs that read the topic.
-    pub(in super::super) fn old(&self) -> Vec<Side<'_>> {
+    pub(in super::super) fn of_old(&self) -> Vec<Side<'_>> {
         sides(&self.events, &self.old)
     }
 
     /// The new module's part.
-    pub(in super::super) fn new(&self) -> Vec<Side<'_>> {
+    pub(in super::super) fn of_new(&self) -> Vec<Side<'_>> {
         sides(&self.events[self.old.len()..], &self.new)
     }
 }

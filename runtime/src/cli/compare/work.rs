@@ -80,7 +80,7 @@ impl<'a> Worker<'a> {
     fn run(mut self, chunks: Receiver<Chunk>) -> Comparison {
         for chunk in chunks {
             if let Some(tried) = self.tryout.chunk(&chunk) {
-                self.comparison.chunk(&chunk, &tried.old(), &tried.new());
+                self.comparison.chunk(&chunk, &tried.of_old(), &tried.of_new());
             }
             self.compared.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         }

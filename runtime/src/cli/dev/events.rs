@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn the_topic_is_the_one_that_there_are_events_of() {
-        let table: [(Option<&str>, Option<&str>, &[&str], Result<&str, &str>); 7] = [
+        type Case<'a> = (Option<&'a str>, Option<&'a str>, &'a [&'a str], Result<&'a str, &'a str>);
+        let table: [Case<'_>; 7] = [
             (None, None, &["orders"], Ok("orders")),
             (None, None, &["returns", "orders"], Ok("orders")),
             (

@@ -183,9 +183,9 @@ impl Session {
         let mut compared = compared;
         for chunk in &supplied.chunks {
             let Some(tried) = tryout.chunk(chunk) else { continue };
-            preview.chunk(chunk, &tried.new());
+            preview.chunk(chunk, &tried.of_new());
             if let Some((_, Ok(comparison))) = &mut compared {
-                comparison.chunk(chunk, &tried.old(), &tried.new());
+                comparison.chunk(chunk, &tried.of_old(), &tried.of_new());
             }
         }
         let difference = match (&self.last, compared) {
