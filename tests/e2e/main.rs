@@ -9,6 +9,7 @@ mod candidates;
 mod case;
 mod commands;
 mod dead_letters;
+mod dev;
 mod dirty;
 mod evil;
 mod exact;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         releases::cases(),
         audit::cases(),
         dead_letters::cases(),
+        dev::cases(),
         recreated::cases(),
         commands::cases(),
         candidates::cases(),

@@ -69,6 +69,21 @@ impl Product {
         if let Some(module) = modules.get(&key) {
             return Ok(module.clone());
         }
+        let folder = self.folder.path().join("variants").join(name);
+        Self::retail_copy(&folder, module_name, replaced)?;
+        let module = self.folder.path().join(format!("retail-{name}.wasm"));
+        let mut build = self.command();
+        build.args(["build"]).arg(&folder).arg("--out").arg(&module).env("CARGO_TARGET_DIR", self.variants_target());
+        command::output(&mut build).with_context(|| format!("building retail variant {name}"))?;
+        modules.insert(key, module.clone());
+        Ok(module)
+    }
+
+    /// Writes the retail module's crate into `folder`, under another name and with some of its source replaced.
+    ///
+    /// # Errors
+    /// When there is nothing of the kind to replace, or the files cannot be written.
+    pub fn retail_copy(folder: &Path, module_name: &str, replaced: &[(&str, &str)]) -> Result<()> {
         let workspace = crate::workspace();
         let mut source = std::fs::read_to_string(workspace.join("transforms/retail/src/lib.rs"))?;
         source.truncate(source.find("#[cfg(test)]").unwrap_or(source.len()));
@@ -76,7 +91,6 @@ impl Product {
             anyhow::ensure!(source.contains(old), "the retail module has no {old:?}");
             source = source.replace(old, new);
         }
-        let folder = self.folder.path().join("variants").join(name);
         std::fs::create_dir_all(folder.join("src"))?;
         std::fs::write(folder.join("src/lib.rs"), source)?;
         let sdk = workspace.join("sdk");
@@ -87,14 +101,13 @@ impl Product {
         );
         std::fs::write(folder.join("Cargo.toml"), manifest)?;
         std::fs::copy(workspace.join("Cargo.lock"), folder.join("Cargo.lock"))?;
-        let module = self.folder.path().join(format!("retail-{name}.wasm"));
-        // One folder for what all variants are built from.
-        let target = self.folder.path().join("variants-target");
-        let mut build = self.command();
-        build.args(["build"]).arg(&folder).arg("--out").arg(&module).env("CARGO_TARGET_DIR", target);
-        command::output(&mut build).with_context(|| format!("building retail variant {name}"))?;
-        modules.insert(key, module.clone());
-        Ok(module)
+        Ok(())
+    }
+
+    /// One `CARGO_TARGET_DIR` for all copies, so that what they are built from is built once.
+    #[must_use]
+    pub fn variants_target(&self) -> PathBuf {
+        self.folder.path().join("variants-target")
     }
 
     /// A folder for files that cases share.

@@ -39,9 +39,11 @@ pub fn demo(args: &DemoArgs) -> Result<(), super::Error> {
     let broker = Broker::start(&[(TOPIC, PARTITIONS)])?;
     // The embedded broker forgets everything when it ends: each start is a new incarnation of the topic.
     let incarnation = u32::try_from(clock.now_ms() / 1000).unwrap_or(u32::MAX);
-    let config = config(args, broker.bootstrap_servers(), incarnation, &modules)?;
+    // For who tries deployments here; it ends with the process.
+    let token = uuid::Uuid::new_v4().simple().to_string();
+    let config = config(args, broker.bootstrap_servers(), incarnation, &modules, &token)?;
     let pipeline = Arc::new(Pipeline::load(config, clock.clone(), &run::build_crate)?);
-    show::welcome(args)?;
+    show::welcome(args, &token)?;
     let publisher = Publisher {
         bootstrap_servers: broker.bootstrap_servers().to_owned(),
         topic: TOPIC.to_owned(),
@@ -150,6 +152,7 @@ fn config(
     brokers: &str,
     incarnation: u32,
     modules: &[(String, PathBuf)],
+    token: &str,
 ) -> Result<Config, super::Error> {
     use std::fmt::Write as _;
     let quoted = |path: &Path| toml::Value::String(path.display().to_string()).to_string();
@@ -158,7 +161,8 @@ fn config(
          [lake]\nlocation = {}\n\
          [kafka]\nbrokers = '{brokers}'\nmembership = 'alone'\n[kafka.properties]\n'fetch.wait.max.ms' = 10\n\
          [topics.{TOPIC}]\nincarnation = {incarnation}\n\
-         [micro_batch]\nevery = '2s'\n[gold]\nevery = '2s'\n[serve]\nlisten = '{}'\n",
+         [micro_batch]\nevery = '2s'\n[gold]\nevery = '2s'\n[serve]\nlisten = '{}'\n\
+         [operators.demo]\ntoken = '{token}'\n",
         quoted(&args.lake),
         args.listen
     );

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Says where to look.
-pub(super) fn welcome(args: &DemoArgs) -> Result<(), Error> {
+pub(super) fn welcome(args: &DemoArgs, token: &str) -> Result<(), Error> {
     let (listen, lake, rate) = (args.listen, args.lake.display(), thousands(u64::from(args.rate)));
     output::print(format_args!(
         "\n{rate} orders a second, dirty on purpose, into {lake}\n\n  \
@@ -19,6 +19,8 @@ pub(super) fn welcome(args: &DemoArgs) -> Result<(), Error> {
          SELECT country, sum(revenue) FROM delta_scan('{lake}/gold/retail/sales_by_country') GROUP BY 1;\n  \
          Python   pip install deltalake pyarrow\n           \
          from deltalake import DeltaTable; DeltaTable('{lake}/silver/retail/sales').to_pyarrow_table()\n  \
+         release  export LAKEWARD_TOKEN={token}\n           \
+         lakeward deploy path/to/module.wasm --server http://{listen}\n  \
          stop     {}\n\n",
         args.seconds.map_or_else(|| "Ctrl-C".to_owned(), |seconds| format!("Ctrl-C, or by itself after {seconds} s"))
     ))

@@ -5,6 +5,7 @@ use super::super::demo::{Event, Generator};
 use super::error::Error;
 use crate::clock;
 use crate::record::{Chunk, Record};
+use crate::release::compare::grouped;
 use crate::source::{Assigned, Chunker, Files, Reader as _};
 use lakeward_manifest::Manifest;
 use std::collections::BTreeSet;
@@ -61,7 +62,7 @@ impl Supply {
             Some(file) => read(file, &mut chunker)?,
             None => {
                 make_up(&mut chunker);
-                format!("{ORDERS} orders as `lakeward demo` makes them up")
+                format!("{} orders as `lakeward demo` makes them up", grouped(ORDERS.unsigned_abs()))
             }
         };
         chunker.close_all();
@@ -98,14 +99,16 @@ fn topics(manifest: &Manifest) -> BTreeSet<&str> {
 fn read(file: &std::path::Path, chunker: &mut Chunker) -> Result<String, Error> {
     let mut files = Files::new(file)?;
     files.check()?;
+    let told =
+        |which: &str, count: i64| format!("{which} {} events of {}", grouped(count.unsigned_abs()), file.display());
     loop {
         let before = chunker.next(0);
         files.read(chunker)?;
         let count = chunker.next(0);
         match count {
             0 => return Err(Error::Empty { file: file.to_owned() }),
-            _ if count == before => return Ok(format!("the {count} events of {}", file.display())),
-            _ if count >= MOST => return Ok(format!("the first {count} events of {}", file.display())),
+            _ if count == before => return Ok(told("the", count)),
+            _ if count >= MOST => return Ok(told("the first", count)),
             _ => {}
         }
     }
@@ -140,10 +143,8 @@ mod tests {
 
     #[test]
     fn the_topic_is_the_one_that_there_are_events_of() {
-        /// The file, the topic asked for, the topics read, and what is found.
-        type Row =
-            (Option<&'static str>, Option<&'static str>, &'static [&'static str], Result<&'static str, &'static str>);
-        let table: [Row; 7] = [
+        type Case<'a> = (Option<&'a str>, Option<&'a str>, &'a [&'a str], Result<&'a str, &'a str>);
+        let table: [Case<'_>; 7] = [
             (None, None, &["orders"], Ok("orders")),
             (None, None, &["returns", "orders"], Ok("orders")),
             (
