@@ -258,11 +258,14 @@ fn late(stage: &Stage) -> Result<()> {
     })?;
     verify(stage, &config)?.ensure_holds().context("one product restated")?;
     ensure!(count(stage, &config, &[])? == 2, "the other product's letters are open");
-    // Another version may make another row than the one that silver has: such a letter stays.
+    // Another version may make another row than the one that silver has: such a letter stays, however often it is tried.
     activate_mended(stage, &instance)?;
-    ensure!(request(stage, &config, &["redrive", "--all"])? == 2, "both");
-    wait_executed(stage, &config, &mut instance)?;
-    ensure!(count(stage, &config, &["--reason", "only the same module"])? == 2, "they should have stayed");
+    for time in ["first", "second"] {
+        ensure!(request(stage, &config, &["redrive", "--all"])? == 2, "both, the {time} time");
+        wait_executed(stage, &config, &mut instance)?;
+        let stayed = count(stage, &config, &["--reason", "only the same module"])?;
+        ensure!(stayed == 2, "they should have stayed the {time} time");
+    }
     ensure!(request(stage, &config, &["discard", "--all"])? == 2, "both");
     wait_executed(stage, &config, &mut instance)?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");

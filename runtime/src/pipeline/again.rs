@@ -266,7 +266,8 @@ impl<'a> Again<'a> {
                 stage: &asked.stage,
                 reason: &asked.reason,
                 module: &of.module,
-                digest: digest.unwrap_or(&asked.digest),
+                // Of a late letter it tells by which module silver has the row, whatever was tried since.
+                digest: digest.filter(|_| of.late_for.is_none()).unwrap_or(&asked.digest),
                 product: asked.product.as_deref(),
                 status: LetterStatus::Redriven,
                 tries: asked.tries + 1,

@@ -77,27 +77,15 @@ pub struct Breaking {
 
 /// A way to release what breaks something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Way {
-    /// A new product beside the old one, back-filled: `--as-version 2`.
-    #[serde(rename = "--as-version 2")]
-    AsVersion,
-    /// The product's table is emptied and written anew from the records: `--rebuild`.
-    #[serde(rename = "--rebuild")]
-    Rebuild,
+    /// The product gets another name in the module, as `sales_v2`: a new table beside the old one, filled from the start of the topic.
+    NewProduct,
 }
 
 impl Way {
-    /// Both ways, which is what most breaking changes leave.
-    pub const BOTH: [Self; 2] = [Self::AsVersion, Self::Rebuild];
-
-    /// The option of `lakeward deploy` that takes this way.
-    #[must_use]
-    pub fn option(self) -> &'static str {
-        match self {
-            Self::AsVersion => "--as-version 2",
-            Self::Rebuild => "--rebuild",
-        }
-    }
+    /// What most breaking changes leave.
+    pub const ALL: [Self; 1] = [Self::NewProduct];
 }
 
 impl Compatibility {
@@ -259,14 +247,14 @@ fn topic(found: &mut Compatibility, path: &str, was: BTreeSet<&str>, is: BTreeSe
             list(was),
             list(is)
         );
-        found.breaks(Some(path), None, what, &Way::BOTH);
+        found.breaks(Some(path), None, what, &Way::ALL);
     }
 }
 
 fn compare_product(found: &mut Compatibility, path: &str, old: &Product, new: &Product) {
     if old.layer != new.layer {
         let what = format!("it was a {} product and is a {} one", old.layer, new.layer);
-        found.breaks(Some(path), None, what, &Way::BOTH);
+        found.breaks(Some(path), None, what, &Way::ALL);
     }
     if old.partition_by != new.partition_by {
         let what = format!(
@@ -274,7 +262,7 @@ fn compare_product(found: &mut Compatibility, path: &str, old: &Product, new: &P
             text::partitioning(&old.partition_by),
             text::partitioning(&new.partition_by)
         );
-        found.breaks(Some(path), None, what, &Way::BOTH);
+        found.breaks(Some(path), None, what, &Way::ALL);
     }
     Columns { path, old: &old.columns, new: &new.columns }.compare(found);
     expectations(found, path, &old.expectations, &new.expectations);

@@ -152,7 +152,7 @@ impl Deployments {
     /// # Errors
     /// When the lake fails.
     pub async fn refresh(&mut self) -> Result<bool, sink::Error> {
-        // A decision of our own that came too late has read the log as well, but not the rows.
+        // Not by the version: a commit that came too late has caught up with it already, and read no rows.
         self.table.catch_up(None).await?;
         let known = self.rows.len();
         self.read_new().await?;

@@ -97,7 +97,12 @@ impl Warehouse {
     /// # Errors
     /// When the store fails.
     pub async fn put_new(&self, folder: &str, name: &str, bytes: bytes::Bytes) -> Result<(), Error> {
-        match self.table_store(folder).create(name, bytes).await {
+        let store = self.table_store(folder);
+        // A store may refuse a large object before it has read it, and cut the connection: that looks like a failure, again and again.
+        if store.store.head(&Path::from(name)).await.is_ok() {
+            return Ok(());
+        }
+        match store.create(name, bytes).await {
             Ok(()) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
             Err(source) => Err(Error::Store(source)),
         }

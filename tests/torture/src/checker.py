@@ -4,12 +4,17 @@ A request a line as JSON on standard input, an answer a line; an answer is {"fin
 {"open": {"lake": {"location": "..", "options": {}}, "pipeline": ".."}} -> null
 {"expect": {"sales": "file.ndjson", "dead_letters": "file.ndjson"}} -> null
 {"standing": {}} -> {"0": next offset}: how far the commits table has got
-{"check": {"sent": [..]}} -> what is wrong, as texts
+{"check": {"sent": [..], "active": "digest"}} -> what is wrong, as texts
 {"check_gold": {}} -> the same
 {"scan": {}} -> the same, all tables read again by DuckDB's own Delta reader and by delta-rs
 {"compact": {}} -> what delta-rs says of its compaction of the silver table
+{"deployments": {}} -> the log of deployments
+{"redrives": {}} -> [requests about dead letters, requests that are done]
+{"answered": {"request": {"stage": ".." or null, "partition": 0 or null, "before": [..], "letters": [..] or null}, "active": "digest"}} ->
+    what is wrong with the requests since the last time; their outcome is on the record from now on
 """
 
+import bisect
 import importlib.util
 import json
 import pathlib
@@ -25,9 +30,11 @@ SALES = {
 }
 LETTERS = {
     "incarnation": "INTEGER", "partition": "INTEGER", "offset": "BIGINT", "stage": "VARCHAR", "reason": "VARCHAR", "product": "VARCHAR", "value": "BLOB",
+    "status": "VARCHAR", "tries": "INTEGER", "request": "BIGINT",
 }
 # The host's own words for a reason are not the generator's to know.
-COMPARED_LETTERS = """incarnation, "partition", "offset", stage, CASE stage WHEN 'transform' THEN reason END AS reason, product, value"""
+COMPARED_LETTERS = """incarnation, "partition", "offset", stage, CASE stage WHEN 'transform' THEN reason END AS reason, product, value,
+                      status, tries, request"""
 HOUR = """SELECT country, date_trunc('hour', sold_at) AS window_start, count(*)::BIGINT AS lines,
                  sum(line_total)::DECIMAL(38, 3) AS revenue, count(DISTINCT customer_id)::BIGINT AS customers
           FROM all_sales WHERE NOT late_for_hour GROUP BY ALL"""
@@ -58,6 +65,8 @@ class Table:
         self.options = lake["options"] or None
         self.delta = None
         self.seen = set()
+        # What was new the last time.
+        self.read = []
 
     def latest(self):
         if self.delta is None:
@@ -70,9 +79,9 @@ class Table:
         """Whether all has to be read again, and the files to read."""
         files = set(self.latest().file_uris())
         again = not self.seen <= files
-        read = files if again else files - self.seen
+        self.read = sorted(files if again else files - self.seen)
         self.seen = files
-        return again, sorted(read)
+        return again, self.read
 
 
 class Checker:
@@ -84,13 +93,16 @@ class Checker:
         if lake["options"]:
             self.load("httpfs")
             self.secret(lake["options"])
-        paths = ["silver/retail/sales", "_lakeward/dead_letters", "_lakeward/commits", *GOLD]
+        paths = ["silver/retail/sales", "_lakeward/dead_letters", "_lakeward/commits", "_lakeward/deployments", "_lakeward/redrives", *GOLD]
         self.tables = {path: Table(lake, path) for path in paths}
         self.sql.execute(f"CREATE TABLE all_sales ({columns(SALES)}, late_for_hour BOOLEAN, late_for_day BOOLEAN)")
         self.sql.execute("CREATE TABLE new_sales AS FROM all_sales")
         self.sql.execute(f"CREATE TABLE all_letters ({columns(LETTERS)})")
         self.sql.execute("CREATE TABLE new_letters AS FROM all_letters")
         self.sql.execute("CREATE TABLE commits (file VARCHAR, row JSON)")
+        self.commits, self.ranges = [], {}
+        # By partition: how many requests are on the record.
+        self.requests = {}
 
     def load(self, name):
         package = importlib.util.find_spec(f"duckdb_extension_{name}").submodule_search_locations[0]
@@ -109,7 +121,7 @@ class Checker:
         origin = '0, partition::INTEGER, "offset"::BIGINT'
         rest = ", ".join(f'"{name}"::{kind}' for name, kind in list(SALES.items())[3:])
         self.insert("sales", sales, f"SELECT {origin}, {rest}, late_for_hour::BOOLEAN, late_for_day::BOOLEAN")
-        letter = 'stage::VARCHAR, reason::VARCHAR, product::VARCHAR, encode(value::VARCHAR)'
+        letter = 'stage::VARCHAR, reason::VARCHAR, product::VARCHAR, encode(value::VARCHAR), \'open\', 1, NULL'
         self.insert("letters", dead_letters, f"SELECT {origin}, {letter}")
 
     def insert(self, name, file, select):
@@ -135,8 +147,9 @@ class Checker:
             found[str(partition)] = next_offset
         return found
 
-    def rows(self, files, columns):
-        return f"SELECT {columns} FROM read_parquet({files}, hive_partitioning = false, union_by_name = true)"
+    def rows(self, files, columns, partitioned=False):
+        how = "hive_partitioning = true, hive_types = {'partition': INTEGER}" if partitioned else "hive_partitioning = false"
+        return f"SELECT {columns} FROM read_parquet({files}, {how}, union_by_name = true)"
 
     def differences(self, what, expected, found):
         """The first rows of two queries that do not agree."""
@@ -157,41 +170,135 @@ class Checker:
         self.sql.execute(f"DELETE FROM new_{name}")
         return wrong
 
-    def check(self, sent):
+    def check(self, sent, active):
         wrong = self.growing("silver/retail/sales", "sales", names(SALES), names(SALES))
         wrong += self.growing("_lakeward/dead_letters", "letters", names(LETTERS), COMPARED_LETTERS)
-        return wrong + self.check_commits(sent)
+        self.read_commits()
+        return wrong + self.check_commits(sent) + self.check_digests(active)
 
-    def check_commits(self, sent):
+    def read_commits(self):
         again, files = self.tables["_lakeward/commits"].fresh()
         if again:
             self.sql.execute("DELETE FROM commits")
         if files:
             self.sql.execute(f"INSERT INTO commits SELECT filename, to_json(t) FROM read_parquet({files}, filename = true) t")
         commits = [json.loads(row) for (row,) in self.sql.execute("SELECT row FROM commits").fetchall()]
-        letters = "SELECT count(*) FROM all_letters WHERE stage <> 'aggregate'"
+        self.commits = sorted(commits, key=lambda commit: (commit["committed_at"], commit["micro_batch"]))
+        # By partition: its offset ranges, each with the module that its commit names.
+        self.ranges = {}
+        for commit in self.commits:
+            module = json.loads(commit["modules"]).get("retail")
+            for partition, (start, to) in json.loads(commit["offsets"]).items():
+                self.ranges.setdefault(partition, []).append((start, to, module))
+        for ranges in self.ranges.values():
+            ranges.sort(key=lambda found: found[:2])
+
+    def check_commits(self, sent):
+        letters = "SELECT count(*) FROM all_letters WHERE "
         expected = {
             "records": sum(sent),
             "with_rows": self.sql.execute("SELECT count(*) FROM all_sales").fetchone()[0],
             "skips": 0,
-            "dead_letters": self.sql.execute(letters).fetchone()[0],
+            "dead_letters": self.sql.execute(f"{letters} stage <> 'aggregate' AND request IS NULL").fetchone()[0],
+            "redriven": self.sql.execute(f"{letters} request IS NOT NULL").fetchone()[0],
+            "redriven_with_rows": self.sql.execute(f"{letters} status = 'redriven'").fetchone()[0],
+            "redriven_skips": 0,
+            "redriven_dead_letters": self.sql.execute(f"{letters} request IS NOT NULL AND status = 'open'").fetchone()[0],
         }
-        found = {name: sum(commit[name] for commit in commits) for name in expected}
+        found = {name: sum(commit[name] for commit in self.commits) for name in expected}
         wrong = [] if found == expected else [f"the commits count {found}, not {expected}"]
         for partition, end in enumerate(sent):
-            wrong += self.check_chain(commits, partition, end)
+            wrong += self.check_chain(f"orders#0/{partition}", end)
+            wrong += self.check_chain(f"redrive:orders#0/{partition}", self.requests.get(partition, 0))
         return wrong
 
-    def check_chain(self, commits, partition, end):
+    def check_chain(self, partition, end):
         """The offset ranges of a partition follow one another without a gap or an overlap."""
-        ranges = sorted(tuple(offsets[key]) for offsets in (json.loads(c["offsets"]) for c in commits)
-                        for key in [f"orders#0/{partition}"] if key in offsets)
         at = 0
-        for start, to in ranges:
+        for start, to, _ in self.ranges.get(partition, []):
             if start != at:
-                return [f"partition {partition} of the commits table goes on at {start}, not at {at}"]
+                return [f"{partition} of the commits table goes on at {start}, not at {at}"]
             at = to
-        return [] if at == end else [f"partition {partition} of the commits table ends at {at}, not at {end}"]
+        return [] if at == end else [f"{partition} of the commits table ends at {at}, not at {end}"]
+
+    def made_by(self, partition, offset):
+        """The module that a record went through, by the commits table."""
+        ranges = self.ranges.get(f"orders#0/{partition}", [])
+        # Empty ranges share their start with the one that has the record.
+        at = bisect.bisect_right(ranges, offset, key=lambda found: found[0])
+        return ranges[at - 1][2] if at and offset < ranges[at - 1][1] else None
+
+    def check_digests(self, active):
+        """Every dead letter is of the module that the commits table names for its record, and the newest commit is of the active one."""
+        wrong = []
+        newest = json.loads(self.commits[-1]["modules"]).get("retail") if self.commits else active
+        if newest != active:
+            wrong.append(f"the newest commit is of module {newest}, and {active} is active")
+        files = self.tables["_lakeward/dead_letters"].read
+        columns = '"partition", "offset", module_digest'
+        # Of a late record every row tells by which module silver has it.
+        first = f"{self.rows(files, columns)} WHERE request IS NULL OR stage = 'aggregate'"
+        for partition, offset, digest in self.sql.execute(first).fetchall() if files else []:
+            named = self.made_by(partition, offset)
+            if named != digest:
+                wrong.append(f"the dead letter of {partition}:{offset} is of module {digest}, its commit names {named}")
+        return wrong[:3]
+
+    def deployments(self):
+        rows = self.rows(sorted(self.tables["_lakeward/deployments"].latest().file_uris()), "sequence, action, digest, who, why")
+        found = self.sql.execute(f"{rows} ORDER BY sequence").fetchall()
+        return [dict(zip(["sequence", "action", "digest", "who", "why"], row)) for row in found]
+
+    def redrives(self):
+        next_of = lambda path, partition: self.tables[path].latest().transaction_version(
+            f"lakeward/{self.pipeline}/redrive:orders#0/{partition}") or 0
+        return [sum(next_of(path, partition) for partition in range(8))
+                for path in ["_lakeward/redrives", "_lakeward/commits"]]
+
+    def answered(self, request, active):
+        """What was asked for ends as the rules say: only late rows of this very module get into their windows; all else fails as before."""
+        self.read_commits()
+        _, files = self.tables["_lakeward/redrives"].fresh()
+        columns = '"partition", sequence, action, "offset", stage, product'
+        asked = self.sql.execute(f"{self.rows(files, columns, partitioned=True)} ORDER BY 1, 2").fetchall() if files else []
+        letters = {}
+        for row in self.sql.execute(f"SELECT {names(LETTERS)} FROM all_letters ORDER BY coalesce(request, -1)").fetchall():
+            letter = dict(zip(LETTERS, row))
+            letters[letter["partition"], letter["offset"], letter["product"]] = letter
+        wrong = self.check_asked(request, letters, asked)
+        for partition, sequence, action, offset, _, product in asked:
+            letter = letters.get((partition, offset, product))
+            if sequence != self.requests.get(partition, 0):
+                wrong.append(f"request {sequence} of partition {partition} does not follow on {self.requests.get(partition, 0)}")
+            self.requests[partition] = sequence + 1
+            if letter is None or letter["status"] != "open" or action != "redrive":
+                wrong.append(f"request {sequence} of partition {partition}, {action}, is about {letter}")
+                continue
+            letter |= {"tries": letter["tries"] + 1, "request": sequence}
+            if product is not None and self.made_by(partition, offset) == active:
+                letter |= {"status": "redriven", "value": None}
+                late_for = "late_for_hour" if product == "retail/sales_by_country" else "late_for_day"
+                self.sql.execute(
+                    f"UPDATE all_sales SET {late_for} = false WHERE _lakeward_partition = ? AND _lakeward_offset = ?",
+                    [partition, offset])
+            for table in ("all_letters", "new_letters"):
+                self.sql.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(LETTERS))})", list(letter.values()))
+        return wrong[:5]
+
+    def check_asked(self, request, letters, asked):
+        """As many letters were asked for as was said, and all that were open before and meet the conditions are among them."""
+        if request["letters"] is None:
+            return []
+        wrong = []
+        if sum(request["letters"]) != len(asked):
+            wrong.append(f"{request['letters']} letters were said to be requested, and {len(asked)} are")
+        taken = {(partition, offset, product) for partition, _, _, offset, _, product in asked}
+        for (partition, offset, product), letter in letters.items():
+            meets = request["stage"] in (None, letter["stage"]) and request["partition"] in (None, partition)
+            is_old = offset < request["before"][partition]
+            if meets and is_old and letter["status"] == "open" and (partition, offset, product) not in taken:
+                wrong.append(f"{partition}:{offset} of {product} is an open dead letter and was not requested")
+        return wrong
 
     def check_gold(self):
         wrong = []

@@ -1,6 +1,7 @@
 //! The long-lived Python process that reads the lake with engines that are not ours.
 
 use crate::generator::Events;
+use crate::orders::Decision;
 use anyhow::{Context, Result, anyhow, bail};
 use lakeward_tests::lake::Lake;
 use lakeward_tests::readers::Readers;
@@ -53,9 +54,26 @@ impl Checker {
         (0..found.len()).map(|partition| found.get(&partition.to_string()).copied().context("a gap")).collect()
     }
 
-    /// What is wrong with rows, dead letters and commits, when `sent` records have been sent to each partition.
-    pub(crate) fn check(&mut self, sent: &[i64]) -> Result<Vec<String>> {
-        self.ask("check", &json!({"sent": sent}))
+    /// What is wrong with rows, dead letters and commits, when `sent` records have been sent to each partition and the newest commit is
+    /// to be of the module `active`.
+    pub(crate) fn check(&mut self, sent: &[i64], active: &str) -> Result<Vec<String>> {
+        self.ask("check", &json!({"sent": sent, "active": active}))
+    }
+
+    /// The log of deployments, as it stands in its table.
+    pub(crate) fn deployments(&mut self) -> Result<Vec<Decision>> {
+        self.ask("deployments", &json!({}))
+    }
+
+    /// How many redrives are asked for, and how many the commits table has.
+    pub(crate) fn redrives(&mut self) -> Result<(i64, i64)> {
+        self.ask("redrives", &json!({}))
+    }
+
+    /// Takes what was asked for since the last time and is done by now by the module `active` into the record; says what of it should not
+    /// have been asked for, or should have been and was not.
+    pub(crate) fn answered(&mut self, request: &Value, active: &str) -> Result<Vec<String>> {
+        self.ask("answered", &json!({"request": request, "active": active}))
     }
 
     /// What is wrong with the gold tables.

@@ -37,6 +37,16 @@ pub enum Kind {
     Compaction,
     /// The disk of the lake is full for a while.
     DiskFull,
+    /// Another version is deployed or the earlier one rolled back to, and an instance dies around the order.
+    Deploy,
+    /// The module is paused and resumed, with a death in between.
+    Pause,
+    /// A shadow runs while an instance dies, and is then promoted or ended.
+    Shadow,
+    /// Two operators deploy different versions at the same moment.
+    TwoOperators,
+    /// Dead letters are sent through the module again while an instance dies.
+    Redrive,
 }
 
 /// What a run can do to its pipeline.
@@ -56,6 +66,9 @@ impl Kind {
         match self {
             Self::KillAtPoint => 40,
             Self::Kill => 15,
+            Self::Deploy => 20,
+            Self::Redrive => 12,
+            Self::Pause | Self::Shadow | Self::TwoOperators => 8,
             Self::Zombie | Self::Compaction | Self::StoreFails | Self::StoreLies | Self::KillUnderLies => 10,
             Self::Restart | Self::DiskFull | Self::StoreHangs | Self::Join | Self::Leave => 6,
             Self::Rolling => 4,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The signal of `kill -9`.
-const SIGKILL: i32 = 9;
+pub(crate) const SIGKILL: i32 = 9;
 
 /// How long an instance may live that is to kill itself; a point that it does not pass in this time it never passes. On S3 a start takes
 /// longer.
@@ -50,12 +50,12 @@ pub(crate) struct Played {
 }
 
 /// A round in the making.
-struct Round<'a> {
-    world: &'a mut World,
-    epoch: &'a mut Epoch,
-    fault: &'a Fault,
-    random: &'a mut Random,
-    played: Played,
+pub(crate) struct Round<'a> {
+    pub(crate) world: &'a mut World,
+    pub(crate) epoch: &'a mut Epoch,
+    pub(crate) fault: &'a Fault,
+    pub(crate) random: &'a mut Random,
+    pub(crate) played: Played,
 }
 
 /// Plays a round.
@@ -66,7 +66,7 @@ pub(crate) fn play(world: &mut World, epoch: &mut Epoch, fault: &Fault, random: 
     }
     round.suffer()?;
     round.world.drained(round.epoch)?;
-    round.played.wrong = round.world.check(round.epoch)?;
+    round.played.wrong.extend(round.world.check(round.epoch)?);
     Ok(round.played)
 }
 
@@ -89,6 +89,11 @@ impl Round<'_> {
             Kind::KillUnderLies => self.kill_under_lies(),
             Kind::Compaction => self.compaction(),
             Kind::DiskFull => self.disk_full(),
+            Kind::Deploy => self.deploy(),
+            Kind::Pause => self.pause(),
+            Kind::Shadow => self.shadow(),
+            Kind::TwoOperators => self.two_operators(),
+            Kind::Redrive => self.redrive(),
         }
     }
 
@@ -253,14 +258,14 @@ impl Round<'_> {
     }
 
     /// Takes an instance, by the seed.
-    fn victim(&mut self) -> Instance {
+    pub(crate) fn victim(&mut self) -> Instance {
         let count = u64::try_from(self.epoch.instances.len()).unwrap_or(1);
         let index = usize::try_from(self.random.between(0, count)).unwrap_or_default();
         self.epoch.instances.remove(index)
     }
 
     /// Sends records a few at a time while `meanwhile` goes on.
-    fn while_sending(&mut self, meanwhile: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+    pub(crate) fn while_sending(&mut self, meanwhile: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         let count = self.random.between(100, 600);
         let messages = self.world.events(self.epoch, self.random, count)?;
         self.played.records += count;
@@ -282,13 +287,13 @@ impl Round<'_> {
     }
 
     /// The fault is over, and more records come.
-    fn recover(&mut self) -> Result<()> {
+    pub(crate) fn recover(&mut self) -> Result<()> {
         let (before, begun) = (self.world.checker.standing()?, wait::now());
         self.while_sending(|_| Ok(()))?;
         self.recovered(&before, begun)
     }
 
-    fn recovered(&mut self, before: &[i64], begun: Instant) -> Result<()> {
+    pub(crate) fn recovered(&mut self, before: &[i64], begun: Instant) -> Result<()> {
         self.world.first_commit(self.epoch, before)?;
         self.played.recovered = Some(begun.elapsed());
         Ok(())

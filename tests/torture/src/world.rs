@@ -4,8 +4,10 @@ use crate::checker::Checker;
 use crate::disk::Disk;
 use crate::fault::Means;
 use crate::generator::Generator;
+use crate::orders::{self, Asked, MODULE, OPERATORS, Order, Standing};
 use crate::{LakeKind, Settings};
 use anyhow::{Context, Result, bail, ensure};
+use lakeward::transform::ModuleFile;
 use lakeward_tests::broker::free_port;
 use lakeward_tests::config::Config;
 use lakeward_tests::instance::Instance;
@@ -30,7 +32,9 @@ const PIPELINE: &str = "torture";
 /// Partitions of the topic.
 const PARTITIONS: i32 = 4;
 /// How long anything may take before it counts as stuck.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+/// How long an instance may take until it runs what is deployed: that it looks, compiles, and is given partitions again.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(60);
 /// How long gold may be behind the state; whoever has the care for it may first have to take over.
 const GOLD_LIMIT: Duration = Duration::from_secs(30);
 
@@ -42,11 +46,27 @@ pub(crate) struct World {
     pub(crate) means: Means,
     minio: Option<Minio>,
     product: Product,
+    /// Builds of one module that do the same and differ in their digests; the first is the one that the configuration names.
+    versions: Vec<Version>,
     /// Whether this `lakeward` has the command `verify`.
     pub(crate) can_verify: bool,
     /// Whether the record is falsified.
     falsify: bool,
     lakes: usize,
+}
+
+/// A build of the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Version {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: String,
+}
+
+impl Version {
+    fn read(path: PathBuf) -> Result<Self> {
+        let digest = ModuleFile::read(&path)?.digest;
+        Ok(Self { path, digest })
+    }
 }
 
 impl World {
@@ -64,7 +84,23 @@ impl World {
         let product = Product::new(binary.to_owned())?;
         let can_verify = command::works(product.command().args(["verify", "--help"]));
         let means = Means { store: is_s3, disk: !is_s3 && Disk::is_possible(), instances: settings.instances };
-        Ok(Self { kafka, checker, proxy, means, minio, product, can_verify, falsify: settings.falsify, lakes: 0 })
+        let (versions, falsify) = (Vec::new(), settings.falsify);
+        Ok(Self { kafka, checker, proxy, means, minio, product, versions, can_verify, falsify, lakes: 0 })
+    }
+
+    /// Builds of the module: made when the first round wants them.
+    pub(crate) fn versions(&mut self) -> Result<Vec<Version>> {
+        if self.versions.is_empty() {
+            // What is replaced is said to nobody: no event is so large.
+            let other = [("the line total is too large", "the line total is much too large")];
+            let paths = [
+                self.product.module(&format!("transforms/{MODULE}"))?,
+                self.product.retail_variant("second", &[])?,
+                self.product.retail_variant("third", &other)?,
+            ];
+            self.versions = paths.into_iter().map(Version::read).collect::<Result<_>>()?;
+        }
+        Ok(self.versions.clone())
     }
 
     /// An empty topic and an empty lake.
@@ -92,6 +128,8 @@ impl World {
             generator: Generator::new(partitions),
             instances: Vec::new(),
             runs: 0,
+            orders: Vec::new(),
+            asked: 0,
             config,
             disk,
             folder,
@@ -103,7 +141,10 @@ impl World {
         config.text("", "pipeline", PIPELINE).text("kafka", "brokers", &self.kafka.bootstrap());
         // Small and frequent, so that a fault falls among the steps of many commits.
         config.text("micro_batch", "every", "200ms").text("gold", "every", "300ms").text("gold", "idle_after", "1h");
-        config.set("workers", "count", "2").module("retail", &self.product.module("transforms/retail")?);
+        config.set("workers", "count", "2").module(MODULE, &self.product.module(&format!("transforms/{MODULE}"))?);
+        for (name, token) in OPERATORS {
+            config.text(&format!("operators.{name}"), "token", token);
+        }
         // A frozen or killed member is out of the group soon, and a broker that is back is found soon.
         config.text("kafka.properties", "session.timeout.ms", "1500");
         config.text("kafka.properties", "heartbeat.interval.ms", "300");
@@ -123,6 +164,30 @@ impl World {
         let log = epoch.folder.path().join(format!("{}.log", epoch.runs));
         epoch.instances.push(Instance::start(&mut command, &listen, &log)?);
         Ok(())
+    }
+
+    /// Calls a command that asks the instance at `server`, as one of the operators.
+    pub(crate) fn ask(&self, epoch: &mut Epoch, server: &str, operator: usize, arguments: &[&str]) -> Result<Asked> {
+        epoch.asked += 1;
+        let why = format!("order {}", epoch.asked);
+        let (_, token) = OPERATORS[operator % OPERATORS.len()];
+        let mut command = self.product.command();
+        command.args(arguments).args(["--server", server, "--why", &why, "--json"]).env("LAKEWARD_TOKEN", token);
+        Asked::new(command, why)
+    }
+
+    /// Asks for dead letters to be redriven, as `conditions` choose them. How many that are; `None` where there is none, or it did not work.
+    pub(crate) fn redrive(&self, epoch: &Epoch, conditions: &[String]) -> Result<(Option<u64>, String)> {
+        let mut command = self.product.command();
+        command.args(["dead-letters", "redrive", "--who", "ann", "--json"]).args(conditions);
+        let output = command.arg("--config").arg(epoch.newest_config()).output().context("calling lakeward")?;
+        let receipt = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default();
+        Ok((receipt["letters"].as_u64(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
+    /// Where the module stands by the log of deployments.
+    pub(crate) fn standing(&mut self) -> Result<Standing> {
+        Ok(Standing::of(&self.checker.deployments()?))
     }
 
     /// The next `count` events: they are on the record from now on.
@@ -157,7 +222,13 @@ impl World {
 
     /// What is wrong with the lake, when it is to hold all that was sent.
     pub(crate) fn check(&mut self, epoch: &mut Epoch) -> Result<Vec<String>> {
-        let mut wrong = self.checker.check(epoch.generator.sent())?;
+        let log = self.checker.deployments()?;
+        let mut wrong = orders::judge(&log, &epoch.orders);
+        let standing = Standing::of(&log);
+        if let Err(error) = epoch.follow(&standing) {
+            wrong.push(format!("{error:#}"));
+        }
+        wrong.append(&mut self.checker.check(epoch.generator.sent(), standing.active())?);
         // Gold follows at its own pace.
         let mut gold = Vec::new();
         let followed = wait::until_true(GOLD_LIMIT, "gold", || {
@@ -176,7 +247,7 @@ impl World {
     /// What `lakeward verify` says against the lake.
     fn verify(&self, epoch: &Epoch) -> Result<Option<String>> {
         let mut command: Command = self.product.command();
-        command.arg("verify").arg("--config").arg(epoch.folder.path().join(format!("lakeward-{}.toml", epoch.runs)));
+        command.arg("verify").arg("--config").arg(epoch.newest_config());
         let output = command.output().context("calling lakeward verify")?;
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         Ok((!output.status.success()).then(|| format!("lakeward verify: {}", command::tail(&text, 10))))
@@ -189,12 +260,41 @@ pub(crate) struct Epoch {
     pub(crate) generator: Generator,
     pub(crate) instances: Vec<Instance>,
     pub(crate) disk: Option<Disk>,
+    /// Orders to the pipeline, each with its end.
+    pub(crate) orders: Vec<Order>,
+    asked: usize,
     runs: usize,
     config: Config,
     folder: TempDir,
 }
 
 impl Epoch {
+    fn newest_config(&self) -> PathBuf {
+        self.folder.path().join(format!("lakeward-{}.toml", self.runs))
+    }
+
+    /// Waits until every instance says of the module what the log says, and runs what is active.
+    pub(crate) fn follow(&mut self, standing: &Standing) -> Result<()> {
+        let path = format!("/v1/modules/{MODULE}");
+        let running = (!standing.is_paused).then(|| standing.active());
+        for instance in &mut self.instances {
+            let mut said = String::new();
+            let followed =
+                instance.wait_for(FOLLOW_LIMIT, "an instance to follow the log of deployments", |instance| {
+                    let Ok(answer) = instance.get(&path) else { return Ok(None) };
+                    said.clone_from(&answer.body);
+                    let Ok(module) = answer.json() else { return Ok(None) };
+                    let is_there = module["digest"] == standing.active()
+                        && module["running"].as_str() == running
+                        && module["paused"].is_string() == standing.is_paused
+                        && module["shadow"].as_str() == standing.shadow.as_deref();
+                    Ok(is_there.then_some(()))
+                });
+            followed.with_context(|| format!("it says {said}, the log comes to {standing:?}"))?;
+        }
+        Ok(())
+    }
+
     /// No instance has ended by itself.
     pub(crate) fn all_live(&mut self) -> Result<()> {
         for instance in &mut self.instances {

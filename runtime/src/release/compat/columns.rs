@@ -46,7 +46,7 @@ impl Columns<'_> {
              if it is something else, remove the one in one release and add the other in the next",
             before.name, column.name, before.name
         );
-        found.breaks(Some(self.path), Some(&column.name), what, &Way::BOTH);
+        found.breaks(Some(self.path), Some(&column.name), what, &Way::ALL);
     }
 
     fn added(&self, found: &mut Compatibility, column: &Column) {
@@ -54,7 +54,7 @@ impl Columns<'_> {
         let alike = self.old.iter().find(|before| before.name.eq_ignore_ascii_case(&column.name));
         if let Some(before) = alike {
             let what = format!("the table has a column {}, and upper and lower case are the same there", before.name);
-            found.breaks(path, name, what, &Way::BOTH);
+            found.breaks(path, name, what, &Way::ALL);
         } else if column.nullable {
             let what = format!("a new {}: the commit that first carries it adds it to the table", shown(column));
             found.add(path, name, what);
@@ -64,7 +64,7 @@ impl Columns<'_> {
                 shown(column),
                 self.hint(column, self.old, self.new)
             );
-            found.breaks(path, name, what, &Way::BOTH);
+            found.breaks(path, name, what, &Way::ALL);
         }
     }
 
@@ -76,7 +76,7 @@ impl Columns<'_> {
             found.change(path, name, what);
         } else if !self.new.iter().any(|column| column.name.eq_ignore_ascii_case(&before.name)) {
             let what = format!("gone, but the table promises a value in every row{hint}");
-            found.breaks(path, name, what, &Way::BOTH);
+            found.breaks(path, name, what, &Way::ALL);
         }
     }
 
@@ -104,13 +104,13 @@ impl Columns<'_> {
                     old.data_type, new.data_type
                 )
             };
-            found.breaks(path, name, what, &Way::BOTH);
+            found.breaks(path, name, what, &Way::ALL);
         } else if old.data_type != new.data_type {
             let what = format!("{} becomes {}, which is the same in the table", old.data_type, new.data_type);
             found.change(path, name, what);
         }
         if !old.nullable && new.nullable {
-            found.breaks(path, name, "it may be null now, but the table promises a value in every row", &Way::BOTH);
+            found.breaks(path, name, "it may be null now, but the table promises a value in every row", &Way::ALL);
         } else if old.nullable && !new.nullable {
             found.change(path, name, "never null from here on; the table's column stays nullable");
         }
@@ -124,7 +124,7 @@ impl Columns<'_> {
                     is.map_or("plain", mask_text)
                 ),
             };
-            found.breaks(path, name, what, &Way::BOTH);
+            found.breaks(path, name, what, &Way::ALL);
         }
     }
 }

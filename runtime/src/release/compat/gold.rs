@@ -14,7 +14,7 @@ pub(super) fn compare(found: &mut Compatibility, old: &Manifest, new: &Manifest)
                 if found.breaking.len() == at && !same_tables(old, before, new, gold) {
                     let what =
                         "its keys or measures are of other types now, as those of the columns that they come from";
-                    found.breaks(Some(&path), None, what, &Way::BOTH);
+                    found.breaks(Some(&path), None, what, &Way::ALL);
                 }
             }
             None => found.add(Some(&path), None, "a new gold product"),
@@ -29,7 +29,7 @@ pub(super) fn compare(found: &mut Compatibility, old: &Manifest, new: &Manifest)
 }
 
 fn compare_gold(found: &mut Compatibility, path: &str, old: &Gold, new: &Gold) {
-    let mut breaks = |column: Option<&str>, what: String| found.breaks(Some(path), column, what, &Way::BOTH);
+    let mut breaks = |column: Option<&str>, what: String| found.breaks(Some(path), column, what, &Way::ALL);
     if old.from != new.from {
         breaks(None, format!("it aggregated {} and aggregates {}", old.from, new.from));
     }

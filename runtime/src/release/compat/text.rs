@@ -22,22 +22,11 @@ impl fmt::Display for Compatibility {
         )?;
         section(f, "added", self.additions.iter().map(line))?;
         section(f, "changed", self.changes.iter().map(line))?;
-        let ways = |way: Way| self.breaking.iter().any(|breaking| breaking.ways.contains(&way));
-        if ways(Way::AsVersion) || ways(Way::Rebuild) {
+        if self.breaking.iter().any(|breaking| breaking.ways.contains(&Way::NewProduct)) {
             writeln!(f, "\nways on")?;
-        }
-        if ways(Way::AsVersion) {
             writeln!(
                 f,
-                "  {}  a new product of the name with _v2 beside the old one, back-filled",
-                Way::AsVersion.option()
-            )?;
-        }
-        if ways(Way::Rebuild) {
-            writeln!(
-                f,
-                "  {}       the product's table is emptied and written anew from the records",
-                Way::Rebuild.option()
+                "  another name for the product in the module, as sales_v2: a new table beside the old one, filled from the topic's start"
             )?;
         }
         Ok(())
