@@ -18,6 +18,7 @@ use crate::checkpoint::SourcePartition;
 use crate::fault;
 use crate::sink::{self, Commit, DataFile, OffsetMove, Table};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest wait between two tries.
@@ -79,6 +80,7 @@ impl Tables {
                 add: group.files[index].clone(),
                 remove: group.remove[index].clone(),
                 topic_ids: topics.of(&offsets),
+                modules: Arc::clone(&plan.digests),
                 offsets,
                 unmoved,
                 micro_batch: group.micro_batch,

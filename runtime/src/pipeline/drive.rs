@@ -1,7 +1,6 @@
 //! What a session is driven by: when it is told to end, how long its last work may take, and whom it tells how far it is.
 
 use super::committer::Committer;
-use super::plan::Plan;
 use super::releases::Release;
 use super::threads::Threads;
 use super::{Error, Options};
@@ -22,6 +21,8 @@ pub(super) struct Drive<'a> {
     pub(super) membership: Option<&'a Membership>,
     /// What is to run.
     pub(super) next: watch::Sender<Option<Release>>,
+    /// By slot: up to where the modules of the session have to finish what they have begun.
+    pub(super) torn_until: &'a [i64],
     /// The rewinds that the session began with.
     pub(super) rewinds: &'a [(String, i64, Target)],
     pub(super) grace: Duration,
@@ -32,9 +33,11 @@ pub(super) struct Drive<'a> {
 }
 
 impl Drive<'_> {
-    /// What is to run, if that is something else than `plan`.
-    pub(super) fn other_release(&self, plan: &Arc<Plan>) -> Option<Release> {
-        self.next.borrow().as_ref().filter(|next| !Arc::ptr_eq(&next.plan, plan)).cloned()
+    /// What is to run, if that is something else than what the session runs, and that has nothing left to finish.
+    pub(super) fn other_release(&self, committer: &Committer) -> Option<Release> {
+        let is_finished = self.torn_until.iter().zip(&committer.committed).all(|(until, committed)| committed >= until);
+        let next = self.next.borrow();
+        next.as_ref().filter(|next| is_finished && !Arc::ptr_eq(&next.plan, &committer.plan)).cloned()
     }
 
     /// Does work that may take as long as it takes until the session is told to end, and from then on as long as the grace lasts: what is

@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub(super) golds: Vec<Gold>,
     pub(super) tables: Vec<TablePlan>,
     pub(super) shadows: Vec<Shadow>,
+    /// The digests of the modules, by name.
+    pub(super) digests: Arc<BTreeMap<String, String>>,
 }
 
 /// A module that runs beside an active one; its rows go nowhere.
@@ -108,7 +110,10 @@ impl Plan {
             golds: Vec::new(),
             tables: Vec::new(),
             shadows: Vec::new(),
+            digests: Arc::default(),
         };
+        let named = modules.iter().map(|module| (module.manifest().name.clone(), module.digest().to_string()));
+        plan.digests = Arc::new(named.collect());
         plan.add_table(
             system::DEAD_LETTERS,
             "Records that could not become rows.",
@@ -350,9 +355,7 @@ impl Plan {
 
     /// The digests of the modules by name, as JSON.
     pub(super) fn digests(&self) -> String {
-        let digests: BTreeMap<&str, &str> =
-            self.modules.iter().map(|module| (module.manifest().name.as_str(), &**module.digest())).collect();
-        serde_json::to_string(&digests).unwrap_or_default()
+        serde_json::to_string(&*self.digests).unwrap_or_default()
     }
 }
 

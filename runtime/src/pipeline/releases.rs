@@ -193,6 +193,18 @@ impl Releases {
         Ok(())
     }
 
+    /// What is to run, with other digests of some modules.
+    pub(super) async fn release_as(&mut self, digests: &BTreeMap<String, String>) -> Result<Release, Error> {
+        let mut standings = self.standings();
+        for (name, digest) in digests {
+            if let Some(standing) = standings.get_mut(name) {
+                standing.digests.push(digest.clone());
+                standing.shadow = None;
+            }
+        }
+        self.release_of(&standings).await
+    }
+
     /// What is to run, with one module as if it stood otherwise.
     pub(super) async fn release_with(&mut self, instead: Option<(&str, &Standing)>) -> Result<Release, Error> {
         let mut standings = self.standings();
@@ -211,9 +223,17 @@ impl Releases {
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
+        let release = self.release_of(&standings).await?;
+        if instead.is_none() {
+            self.built = Some((key, release.clone()));
+        }
+        Ok(release)
+    }
+
+    async fn release_of(&mut self, standings: &BTreeMap<String, Standing>) -> Result<Release, Error> {
         let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
         let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
-        for (name, standing) in &standings {
+        for (name, standing) in standings {
             let Some(digest) = standing.active() else { continue };
             let module = self.module(digest).await?;
             if module.manifest().name != *name {
@@ -236,11 +256,7 @@ impl Releases {
         topics.dedup();
         let plan = Plan::new(&self.config, &modules, &shadows)?;
         check_topics(&self.config, &plan)?;
-        let release = Release { plan: Arc::new(plan), topics, paused, rewinds };
-        if instead.is_none() {
-            self.built = Some((key, release.clone()));
-        }
-        Ok(release)
+        Ok(Release { plan: Arc::new(plan), topics, paused, rewinds })
     }
 
     fn standings(&self) -> BTreeMap<String, Standing> {

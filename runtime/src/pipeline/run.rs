@@ -7,7 +7,7 @@ use super::drive::Drive;
 use super::plan::Plan;
 use super::releases::Release;
 use super::report::{Look, standing};
-use super::session::{self, Found, Gone};
+use super::session::{self, Found, Gone, Session};
 use super::threads::Threads;
 use super::{Error, Pipeline, Remedy, catalog, rewind};
 use crate::clock;
@@ -118,8 +118,9 @@ impl Pipeline {
         let mut summary = Summary::default();
         let mut wait = Duration::from_millis(200);
         let mut gone: Vec<Gone> = Vec::new();
+        let mut torn = BTreeMap::new();
         loop {
-            let result = self.session(options, &mut stop, &mut summary, membership, &gone).await;
+            let result = self.session(options, &mut stop, &mut summary, membership, &gone, &mut torn).await;
             if let Err(Error::Source(source::Error::OutOfRange { topic, partition, offset })) = &result {
                 gone.push((topic.clone(), *partition, *offset));
             }
@@ -187,6 +188,7 @@ impl Pipeline {
         summary: &mut Summary,
         membership: &mut Option<Joined>,
         gone: &[Gone],
+        torn: &mut BTreeMap<String, String>,
     ) -> Result<End, Error> {
         if *stop.borrow() {
             return Ok(End::Done);
@@ -194,7 +196,7 @@ impl Pipeline {
         let options_of_lake = self.config.lake.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
         let lake = Warehouse::open(&self.config.lake.location, &options_of_lake.collect())?;
         lake.probe().await?;
-        let release = self.release(&lake).await?;
+        let release = self.release(&lake, torn).await?;
         let plan = &release.plan;
         rewind::finish(&self.config, &lake, &release, self.clock.now_ms()).await?;
         let tables = session::open_tables(&self.config, plan, &lake).await?;
@@ -213,6 +215,12 @@ impl Pipeline {
             }
         };
         let mut session = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
+        if !session.torn.is_empty() {
+            tracing::info!(digests = ?session.torn, "what other modules have begun is finished by them first");
+            torn.append(&mut session.torn);
+            return Ok(End::Anew);
+        }
+        let torn_until = torn_until(torn, &session);
         self.site.publish(catalog(plan, &lake), session.views.iter().map(Arc::clone));
         let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
         let stuck = std::mem::take(&mut session.stuck);
@@ -232,6 +240,7 @@ impl Pipeline {
             membership: membership.as_ref().map(|joined| &*joined.member),
             next: self.next.clone(),
             rewinds: &release.rewinds,
+            torn_until: &torn_until,
             grace: self.config.shutdown.grace,
             told_at: OnceLock::new(),
             has_stuck: !stuck.is_empty(),
@@ -252,14 +261,15 @@ impl Pipeline {
     }
 
     /// What the log of deployments says is to run.
-    async fn release(&self, lake: &Warehouse) -> Result<Release, Error> {
+    /// Modules that have to finish what they have begun are as they were then.
+    async fn release(&self, lake: &Warehouse, torn: &BTreeMap<String, String>) -> Result<Release, Error> {
         let mut releases = self.releases.lock().await;
         releases.open(lake).await?;
         releases.refresh().await?;
         let release = releases.release().await?;
         self.site.set_released(releases.released().await);
         self.next.send_replace(Some(release.clone()));
-        Ok(release)
+        if torn.is_empty() { Ok(release) } else { releases.release_as(torn).await }
     }
 
     /// Joins the consumer group over the topics of the modules, where there is one to join.
@@ -372,7 +382,7 @@ impl Pipeline {
 
     /// Goes on with other modules where that is what is to run; `false` where that takes a new session, since they make other tables.
     async fn adopt(&self, committer: &mut Committer, threads: &Threads, drive: &Drive<'_>) -> Result<bool, Error> {
-        let Some(next) = drive.other_release(&committer.plan) else { return Ok(true) };
+        let Some(next) = drive.other_release(committer) else { return Ok(true) };
         if !next.follows(&committer.plan, drive.rewinds) {
             return Ok(false);
         }
@@ -423,4 +433,15 @@ impl Pipeline {
             *summary.rows.entry(product.path.clone()).or_default() += rows;
         }
     }
+}
+
+/// By slot: up to where the modules that have begun something else than what is to run have to finish it; nothing where they have not.
+fn torn_until(torn: &mut BTreeMap<String, String>, session: &Session) -> Vec<i64> {
+    let settled: Vec<i64> = session.lanes.iter().map(|lane| lane.settled).collect();
+    let is_done = session.lanes.iter().all(|lane| lane.next >= lane.settled);
+    if torn.is_empty() || is_done {
+        torn.clear();
+        return Vec::new();
+    }
+    settled
 }

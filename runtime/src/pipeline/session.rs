@@ -55,6 +55,8 @@ pub(super) struct Session {
     /// Partitions that cannot be read from where the tables stand.
     pub(super) stuck: Vec<Stuck>,
     pub(super) lanes: Vec<Lane>,
+    /// Digests that have begun what is not wholly committed, by module; only those that the plan does not have.
+    pub(super) torn: BTreeMap<String, String>,
     /// The partitions that belong to other instances.
     pub(super) others: Others,
     pub(super) redrives: Redrives,
@@ -113,6 +115,7 @@ pub(super) async fn open(
         lanes.push(lane);
     }
     note_progress(release, &mut tables, &mut lanes, &topics).await?;
+    let torn = torn(plan, &tables, &lanes);
     let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
     let (mut horizons_ms, mut forgotten_us) = (Vec::new(), Vec::new());
     for (index, gold) in plan.golds.iter().enumerate() {
@@ -130,6 +133,7 @@ pub(super) async fn open(
         slots: found.slots,
         stuck,
         lanes,
+        torn,
         others,
         redrives,
         sources,
@@ -339,6 +343,31 @@ fn own_floors(plan: &Plan, tables: &[Table], topic: usize, partition: &SourcePar
         }
     }
     floors
+}
+
+/// A crash between two tables leaves records of which some tables have the rows and others do not. Whichever digest made the first makes
+/// the rest, so that each record is of one: where a table of a module is ahead of the module's progress in the commits table, that is the
+/// digest of the commit that brought it there.
+fn torn(plan: &Plan, tables: &[Table], lanes: &[Lane]) -> BTreeMap<String, String> {
+    let mut torn = BTreeMap::new();
+    for (index, module) in plan.modules.iter().enumerate() {
+        let manifest = module.manifest();
+        let (name, owner) = (manifest.name.as_str(), &manifest.owner);
+        let silver = manifest.products.iter().map(|product| format!("silver/{owner}/{}", product.name));
+        let state = manifest.gold.iter().map(|gold| format!("_lakeward/state/{owner}/{}", gold.name));
+        let own: Vec<String> = silver.chain(state).collect();
+        for lane in lanes.iter().filter(|lane| plan.readers(lane.topic).any(|reader| reader == name)) {
+            let done = lane.floor(COMMITS, index);
+            let letters = (&tables[DEAD_LETTERS], lane.partition.of_reader(name));
+            let of_module = tables.iter().filter(|table| own.iter().any(|path| path == table.path()));
+            for (table, of) in of_module.map(|table| (table, lane.partition.clone())).chain([letters]) {
+                let is_ahead = table.offsets().get(&of).is_some_and(|next| next > done);
+                let digest = table.digest(&of, name).filter(|digest| is_ahead && **digest != **module.digest());
+                torn.extend(digest.map(|digest| (name.to_owned(), digest.to_owned())));
+            }
+        }
+    }
+    torn
 }
 
 /// Writes down where each module stands in the tables that all modules feed, before it may stand apart from the others there. Every commit

@@ -9,6 +9,7 @@ use super::writer::DataFile;
 use crate::checkpoint::SourcePartition;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How a commit names its writer.
 pub(super) const ENGINE: &str = concat!("lakeward/", env!("CARGO_PKG_VERSION"));
@@ -46,6 +47,8 @@ pub struct Commit {
     pub at_ms: i64,
     /// The event time before which everything is closed, in milliseconds, where the table has such a thing.
     pub horizon_ms: Option<i64>,
+    /// The digests of the modules that made the rows, by name: what a crash leaves half committed is finished by the same ones.
+    pub modules: Arc<BTreeMap<String, String>>,
     /// Files of an earlier version that become visible again, as `add` actions.
     pub restore: Vec<Value>,
     /// Whether the table goes back to an earlier version, and its horizon with it.
@@ -63,6 +66,7 @@ pub(super) struct Entry {
     pub(super) micro_batch: Option<i64>,
     pub(super) horizon_ms: Option<i64>,
     pub(super) is_rewind: bool,
+    pub(super) modules: Arc<BTreeMap<String, String>>,
     pub(super) topic_ids: BTreeMap<String, String>,
     changes_protocol: bool,
     metadata: Option<Value>,
@@ -93,6 +97,7 @@ impl Entry {
                     entry.micro_batch = ours["microBatch"].as_i64();
                     entry.horizon_ms = ours["horizonMs"].as_i64();
                     entry.is_rewind = ours["rewind"].as_bool() == Some(true);
+                    entry.modules = serde_json::from_value(ours["modules"].clone()).map(Arc::new).unwrap_or_default();
                     let ids = ours["topicIds"].as_object().into_iter().flatten();
                     let id = |(topic, id): (&String, &Value)| Some((topic.clone(), id.as_str()?.to_owned()));
                     entry.topic_ids = ids.filter_map(id).collect();
@@ -192,6 +197,9 @@ impl Table {
         self.note(entry);
         self.topic_ids.extend(entry.topic_ids.clone());
         for (partition, next) in &entry.offsets {
+            if self.offsets.get(partition) != Some(*next) {
+                self.modules.insert(partition.clone(), Arc::clone(&entry.modules));
+            }
             self.offsets.set(partition.clone(), *next);
         }
         if self.spec.track_files {
@@ -236,6 +244,7 @@ impl Table {
                 "microBatch": commit.micro_batch,
                 "horizonMs": commit.horizon_ms,
                 "rewind": commit.is_rewind,
+                "modules": *commit.modules,
                 "topicIds": commit.topic_ids,
             },
         }});

@@ -16,7 +16,8 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// How many of the newest commits are searched for offsets before the whole log is asked: each of our commits names every partition.
 pub(super) const RECENT_COMMITS: u64 = 20;
@@ -55,6 +56,8 @@ pub struct Table {
     pub(super) offsets: Checkpoint,
     pub(super) files: BTreeMap<String, FileEntry>,
     pub(super) topic_ids: BTreeMap<String, String>,
+    /// By partition: the modules of the commit that brought it to where it is.
+    pub(super) modules: BTreeMap<SourcePartition, Arc<BTreeMap<String, String>>>,
     pub(super) metadata: Metadata,
     micro_batch: i64,
     horizon_ms: i64,
@@ -145,6 +148,7 @@ impl Table {
             offsets: Checkpoint::default(),
             files: BTreeMap::new(),
             topic_ids: BTreeMap::new(),
+            modules: BTreeMap::new(),
             metadata: Metadata::default(),
             micro_batch: 0,
             horizon_ms: i64::MIN,
@@ -194,6 +198,12 @@ impl Table {
     #[must_use]
     pub fn topic_ids(&self) -> &BTreeMap<String, String> {
         &self.topic_ids
+    }
+
+    /// The digest of the module `name` in the recent commit that brought a partition to where it is; `None` where no recent one did.
+    #[must_use]
+    pub fn digest(&self, partition: &SourcePartition, name: &str) -> Option<&str> {
+        self.modules.get(partition)?.get(name).map(String::as_str)
     }
 
     /// The largest micro-batch that the recent commits name; 0 without one.
@@ -333,6 +343,7 @@ impl Table {
         let entries: Vec<Option<Entry>> = read.buffered(READS).try_collect().await?;
         // A rewind took back what was closed until then.
         let mut is_past = false;
+        let mut ended: BTreeSet<SourcePartition> = BTreeSet::new();
         for entry in entries.into_iter().map_while(|entry| entry) {
             self.micro_batch = self.micro_batch.max(entry.micro_batch.unwrap_or(0));
             if !is_past {
@@ -343,9 +354,16 @@ impl Table {
                 self.topic_ids.entry(topic).or_insert(id);
             }
             for (partition, next) in entry.offsets {
-                if self.offsets.get(&partition).is_none() {
-                    self.offsets.set(partition, next);
+                match self.offsets.get(&partition) {
+                    None => self.offsets.set(partition.clone(), next),
+                    // Later ones only named it.
+                    Some(newest) if newest == next && !ended.contains(&partition) => {}
+                    Some(_) => {
+                        ended.insert(partition);
+                        continue;
+                    }
                 }
+                self.modules.insert(partition, Arc::clone(&entry.modules));
             }
         }
         Ok(())
