@@ -371,7 +371,10 @@ fn same_live(instance: &mut Instance) -> Result<()> {
     instance.wait_for(LIMIT, "the live answers to be those of the other module", |instance| {
         let rows = |domain: &str| -> Result<Value> {
             let path = format!("/v1/products/{domain}/sales_by_country/rows?order=country,window_start&limit=100000");
-            Ok(instance.get(&path)?.json()?["rows"].clone())
+            let mut rows = instance.get(&path)?.json()?["rows"].clone();
+            // What is closed is known one micro-batch later, and one of the two has had fewer of them.
+            rows.as_array_mut().into_iter().flatten().for_each(|row| row["final"] = Value::Null);
+            Ok(rows)
         };
         let rewound = rows("retail")?;
         Ok((rewound.is_array() && rewound == rows("wholesale")?).then_some(()))
