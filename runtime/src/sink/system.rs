@@ -98,7 +98,7 @@ pub struct Letter<'a> {
     pub partition: i32,
     /// The record as read.
     pub record: Record<'a>,
-    /// Where it failed, as [`Stage::name`] says it.
+    /// Where it failed, as [`crate::record::Stage::name`] says it.
     pub stage: &'a str,
     /// Why.
     pub reason: &'a str,
