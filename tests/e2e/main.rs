@@ -23,6 +23,7 @@ mod online_retail;
 mod partitions;
 mod recreated;
 mod releases;
+mod rewinds;
 mod s3;
 mod torture;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         s3::cases(),
         torture::cases(),
         releases::cases(),
+        rewinds::cases(),
         audit::cases(),
         dead_letters::cases(),
         dev::cases(),
