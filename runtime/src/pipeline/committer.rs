@@ -21,7 +21,7 @@ use crate::sink::system::RedrivenCounts;
 use crate::sink::{DataFile, FileWriter, Warehouse};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Files of a state table from which on it is rewritten as one snapshot, once the younger ones together are half as large as the largest;
 /// and the number at which it is rewritten in any case, since a start reads them all.
@@ -31,6 +31,9 @@ const MOST_STATE_FILES: usize = 512;
 /// Versions of a table after which its log gets a checkpoint. A start reads every version since the last one, and on a store some tens of
 /// milliseconds away that is what a start takes.
 const CHECKPOINT_EVERY: u64 = 25;
+
+/// How long the end of a session waits for checkpoints.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Behind the live edge a micro-batch is closed by time too once it has this share of the most rows: its files are large enough then.
 const LEAST_SHARE: u64 = 10;
@@ -76,6 +79,8 @@ pub(super) struct Committer {
     pub(super) published: Instant,
     /// By table: the version of its newest checkpoint that we made.
     pub(super) checkpoints: Vec<u64>,
+    /// Checkpoints that are being written.
+    pub(super) checkpointing: tokio::task::JoinSet<()>,
     /// Records when the micro-batch was opened.
     pub(super) opened_at_records: u64,
 }
@@ -386,12 +391,22 @@ impl Committer {
         Ok(())
     }
 
+    /// Before the process ends, waits for checkpoints that are being written: one that is cut off does no harm, but a lot of noise.
+    pub(super) async fn finish_checkpoints(&mut self, is_end: bool) {
+        if !is_end {
+            return;
+        }
+        let all = async { while self.checkpointing.join_next().await.is_some() {} };
+        // Where it takes longer than that, the next start writes it.
+        let _ = tokio::time::timeout(CHECKPOINT_PATIENCE, all).await;
+    }
+
     /// Starts a checkpoint for each log that has grown enough; in the background, since commits do not wait for it.
     fn checkpoint_logs(&mut self) {
         for (table, newest) in self.tables.tables.iter().zip(&mut self.checkpoints) {
             if table.version() >= *newest + CHECKPOINT_EVERY {
                 *newest = table.version();
-                tokio::task::spawn_blocking(table.checkpoint(&self.lake));
+                self.checkpointing.spawn_blocking(table.checkpoint(&self.lake));
             }
         }
     }

@@ -7,7 +7,7 @@ use super::drive::Drive;
 use super::plan::Plan;
 use super::releases::Release;
 use super::report::{Look, standing};
-use super::session::{self, Found, Gone, Session};
+use super::session::{self, Found, Gone, Session, Stuck};
 use super::threads::Threads;
 use super::{Error, Pipeline, Remedy, catalog, rewind};
 use crate::clock;
@@ -180,6 +180,11 @@ impl Pipeline {
         });
     }
 
+    fn passed_over(&self, stuck: &Stuck) {
+        tracing::error!(error = %stuck.error, "a partition is not read; the others go on");
+        self.failed(&stuck.error.to_string());
+    }
+
     /// One session: from opening the tables to the last commit.
     async fn session(
         &self,
@@ -224,10 +229,7 @@ impl Pipeline {
         self.site.publish(catalog(plan, &lake), session.views.iter().map(Arc::clone));
         let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
         let stuck = std::mem::take(&mut session.stuck);
-        for stuck in &stuck {
-            tracing::error!(error = %stuck.error, "a partition is not read; the others go on");
-            self.failed(&stuck.error.to_string());
-        }
+        stuck.iter().for_each(|stuck| self.passed_over(stuck));
         let (mut committer, threads) = self.start(plan, lake, session, &stuck)?;
         let (state, readiness) = standing(&committer.slots, &committer.stopped);
         self.site.set_readiness(readiness);
@@ -251,6 +253,7 @@ impl Pipeline {
             (Ok(end), Ok(())) => self.drain(&mut committer, &drive).await.map(|()| end),
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
+        committer.finish_checkpoints(matches!(ended, Ok(End::Done))).await;
         self.look(&mut committer);
         self.add_up(summary, &committer);
         match stuck.into_iter().next() {

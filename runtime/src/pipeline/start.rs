@@ -66,7 +66,6 @@ impl Pipeline {
         let report = Report::new(Arc::clone(&self.site), plan, micro_batch);
         let publisher = Publisher::new(plan, &views, &tables);
         let checkpoints = tables.tables.iter().map(crate::sink::Table::checkpointed).collect();
-        let idle_after = self.config.gold.idle_after;
         let committer = Committer {
             config: Arc::clone(&self.config),
             plan: Arc::clone(plan),
@@ -88,12 +87,13 @@ impl Pipeline {
             publisher,
             report,
             shadows: Arc::clone(&self.shadows),
-            horizon: Horizon::new(horizons_ms, &starts, idle_after, self.clock.now_ms()),
+            horizon: Horizon::new(horizons_ms, &starts, self.config.gold.idle_after, self.clock.now_ms()),
             micro_batch,
             committed: starts,
             opened: now,
             published: now,
             checkpoints,
+            checkpointing: tokio::task::JoinSet::new(),
             opened_at_records: 0,
         };
         Ok((committer, threads))
