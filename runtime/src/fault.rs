@@ -21,7 +21,8 @@ pub const VARIABLE: &str = "LAKEWARD_FAULT";
 /// | `gold.before`, `.after`  | around the publication of each gold table |
 /// | `checkpoint.before`, `.after` | around the writing of a log's checkpoint |
 /// | `rewind.before`, `.after` | around the commit that takes each table of a module back |
-pub const POINTS: [&str; 19] = [
+/// | `parking.before`, `.after` | around the decision that parks a module |
+pub const POINTS: [&str; 21] = [
     "upload.before",
     "file.written",
     "upload.after",
@@ -41,6 +42,8 @@ pub const POINTS: [&str; 19] = [
     "checkpoint.after",
     "rewind.before",
     "rewind.after",
+    "parking.before",
+    "parking.after",
 ];
 
 /// A point at which this process is to end.

@@ -20,6 +20,7 @@ mod kill;
 mod live;
 mod logistics;
 mod online_retail;
+mod parking;
 mod partitions;
 mod recreated;
 mod releases;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        parking::cases(),
         audit::cases(),
         dead_letters::cases(),
         dev::cases(),

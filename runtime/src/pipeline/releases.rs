@@ -101,7 +101,7 @@ impl Releases {
         if let Some(module) = self.compiled.get(&file.digest) {
             return Ok(module.clone());
         }
-        let module = Module::load(&self.host, file)?;
+        let module = Module::load(&self.host, file)?.parked_after(self.config.park_after(&file.manifest.name));
         self.compiled.insert(file.digest.clone(), module.clone());
         Ok(module)
     }
@@ -193,7 +193,7 @@ impl Releases {
         Ok(())
     }
 
-    /// What is to run, with other digests of some modules.
+    /// What is to run, with other digests of some modules. These finish what they have begun, so nothing gives up on them.
     pub(super) async fn release_as(&mut self, digests: &BTreeMap<String, String>) -> Result<Release, Error> {
         let mut standings = self.standings();
         for (name, digest) in digests {
@@ -202,7 +202,7 @@ impl Releases {
                 standing.shadow = None;
             }
         }
-        self.release_of(&standings).await
+        self.release_of(&standings, digests).await
     }
 
     /// What is to run, with one module as if it stood otherwise.
@@ -223,14 +223,18 @@ impl Releases {
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
-        let release = self.release_of(&standings).await?;
+        let release = self.release_of(&standings, &BTreeMap::new()).await?;
         if instead.is_none() {
             self.built = Some((key, release.clone()));
         }
         Ok(release)
     }
 
-    async fn release_of(&mut self, standings: &BTreeMap<String, Standing>) -> Result<Release, Error> {
+    async fn release_of(
+        &mut self,
+        standings: &BTreeMap<String, Standing>,
+        unfinished: &BTreeMap<String, String>,
+    ) -> Result<Release, Error> {
         let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
         let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
         for (name, standing) in standings {
@@ -246,7 +250,7 @@ impl Releases {
             if standing.paused.is_some() {
                 paused.push((name.clone(), read));
             } else {
-                modules.push(module);
+                modules.push(if unfinished.contains_key(name) { module.parked_after(None) } else { module });
                 if let Some(shadow) = &standing.shadow {
                     shadows.push(self.module(shadow).await?);
                 }
@@ -316,6 +320,8 @@ impl Releases {
                 version: manifest.version,
                 running: None,
                 paused: standing.paused.clone(),
+                parked: standing.is_parked,
+                metered: None,
                 shadow: standing.shadow.clone(),
                 sequence: standing.sequence,
                 history,

@@ -63,7 +63,7 @@ impl Pipeline {
         }
         let threads = Threads::start(&self.config, sources, &routes, &commands, &progress)?;
         let now = clock::instant();
-        let report = Report::new(Arc::clone(&self.site), plan, micro_batch);
+        let report = Report::new(Arc::clone(&self.site), Arc::clone(&self.meters), plan, micro_batch);
         let publisher = Publisher::new(plan, &views, &tables);
         let checkpoints = tables.tables.iter().map(crate::sink::Table::checkpointed).collect();
         let committer = Committer {
