@@ -7,6 +7,7 @@ mod audit;
 mod bad_config;
 mod candidates;
 mod case;
+mod catch_up;
 mod commands;
 mod dead_letters;
 mod dev;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        catch_up::cases(),
         audit::cases(),
         dead_letters::cases(),
         dev::cases(),
