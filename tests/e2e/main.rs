@@ -7,6 +7,7 @@ mod audit;
 mod bad_config;
 mod candidates;
 mod case;
+mod catch_up;
 mod commands;
 mod dead_letters;
 mod dev;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        catch_up::cases(),
         parking::cases(),
         audit::cases(),
         dead_letters::cases(),

@@ -103,7 +103,7 @@ fn nowhere(stage: &Stage, instance: &Instance) -> Result<()> {
 }
 
 /// The answers about both modules' products become the same.
-fn same_live(instance: &mut Instance) -> Result<()> {
+pub(crate) fn same_live(instance: &mut Instance) -> Result<()> {
     // Of partitions that a killed process still holds in the group's eyes, the answers follow the tables.
     instance.wait_for(LIMIT, "the live answers to be those of the other module", |instance| {
         let rows = |domain: &str| -> Result<Value> {

@@ -1,6 +1,7 @@
 //! The pipeline itself: the one place that knows the order of the stages.
 
 mod again;
+mod catch_up;
 mod chunk;
 mod commit;
 mod committer;
@@ -15,12 +16,14 @@ mod meters;
 mod minute;
 mod others;
 mod parking;
+mod parts;
 mod plan;
 mod progress;
 mod reader;
 mod redrives;
 mod releases;
 mod report;
+mod restore;
 mod rewind;
 mod row;
 mod run;

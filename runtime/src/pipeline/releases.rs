@@ -50,6 +50,24 @@ impl Release {
     }
 }
 
+/// What modules are to run for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way<'a> {
+    /// They read at the live edge.
+    Live,
+    /// They are behind, and catch up beside others.
+    CatchUp,
+    /// These digests, by module, have begun what is not wholly committed, and finish it.
+    Finish(&'a BTreeMap<String, String>),
+}
+
+impl Way<'_> {
+    /// Whether a module is not given up on, however long it takes: nobody else can finish what it has begun.
+    fn is_patient_with(self, module: &str) -> bool {
+        matches!(self, Self::Finish(digests) if digests.contains_key(module))
+    }
+}
+
 /// The modules, by the log.
 pub(super) struct Releases {
     config: Arc<Config>,
@@ -193,7 +211,7 @@ impl Releases {
         Ok(())
     }
 
-    /// What is to run, with other digests of some modules. These finish what they have begun, so nothing gives up on them.
+    /// What is to run, with other digests of some modules, which finish what they have begun.
     pub(super) async fn release_as(&mut self, digests: &BTreeMap<String, String>) -> Result<Release, Error> {
         let mut standings = self.standings();
         for (name, digest) in digests {
@@ -202,7 +220,7 @@ impl Releases {
                 standing.shadow = None;
             }
         }
-        self.release_of(&standings, digests).await
+        self.release_of(&standings, Way::Finish(digests)).await
     }
 
     /// What is to run, with one module as if it stood otherwise.
@@ -223,18 +241,14 @@ impl Releases {
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
-        let release = self.release_of(&standings, &BTreeMap::new()).await?;
+        let release = self.release_of(&standings, Way::Live).await?;
         if instead.is_none() {
             self.built = Some((key, release.clone()));
         }
         Ok(release)
     }
 
-    async fn release_of(
-        &mut self,
-        standings: &BTreeMap<String, Standing>,
-        unfinished: &BTreeMap<String, String>,
-    ) -> Result<Release, Error> {
+    async fn release_of(&mut self, standings: &BTreeMap<String, Standing>, way: Way<'_>) -> Result<Release, Error> {
         let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
         let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
         for (name, standing) in standings {
@@ -250,7 +264,7 @@ impl Releases {
             if standing.paused.is_some() {
                 paused.push((name.clone(), read));
             } else {
-                modules.push(if unfinished.contains_key(name) { module.parked_after(None) } else { module });
+                modules.push(if way.is_patient_with(name) { module.parked_after(None) } else { module });
                 if let Some(shadow) = &standing.shadow {
                     shadows.push(self.module(shadow).await?);
                 }
@@ -258,9 +272,24 @@ impl Releases {
         }
         topics.sort();
         topics.dedup();
-        let plan = Plan::new(&self.config, &modules, &shadows)?;
+        let plan = Plan { catches_up: way == Way::CatchUp, ..Plan::new(&self.config, &modules, &shadows)? };
         check_topics(&self.config, &plan)?;
         Ok(Release { plan: Arc::new(plan), topics, paused, rewinds })
+    }
+
+    /// What is to run, in two: without the modules that are `behind`, and these alone, which catch up beside the others.
+    pub(super) async fn split(&mut self, behind: &[String]) -> Result<(Release, Release), Error> {
+        let standings = self.standings();
+        let without = |leave: &dyn Fn(&String) -> bool| {
+            let mut standings = standings.clone();
+            for (_, standing) in standings.iter_mut().filter(|(name, _)| leave(name)) {
+                standing.paused.get_or_insert_with(|| "it is read apart".to_owned());
+            }
+            standings
+        };
+        let ahead = self.release_of(&without(&|name| behind.contains(name)), Way::Live).await?;
+        let behind = self.release_of(&without(&|name| !behind.contains(name)), Way::CatchUp).await?;
+        Ok((ahead, behind))
     }
 
     fn standings(&self) -> BTreeMap<String, Standing> {

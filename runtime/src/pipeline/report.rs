@@ -1,5 +1,6 @@
 //! Tells the site and the metrics what the pipeline is doing; nothing here is on the hot path.
 
+use super::committer::Committer;
 use super::horizon::Horizon;
 use super::ledger::Counts;
 use super::meters::{Made, Meters};
@@ -33,22 +34,41 @@ pub(super) struct Report {
 }
 
 /// What a look takes in.
-pub(super) struct Look<'a> {
-    pub(super) now_ms: i64,
-    pub(super) plan: &'a Plan,
-    pub(super) slots: &'a [Slot],
+struct Look<'a> {
+    now_ms: i64,
+    plan: &'a Plan,
+    slots: &'a [Slot],
     /// Partitions of other instances.
-    pub(super) elsewhere: &'a [Slot],
+    elsewhere: &'a [Slot],
     /// Partitions that cannot be read on.
-    pub(super) stopped: &'a [(SourcePartition, String)],
-    pub(super) progress: &'a Progress,
-    pub(super) tables: &'a [Table],
-    pub(super) horizon: &'a Horizon,
+    stopped: &'a [(SourcePartition, String)],
+    progress: &'a Progress,
+    tables: &'a [Table],
+    horizon: &'a Horizon,
+}
+
+impl Committer {
+    /// Shows how far everything is.
+    pub(super) fn look(&mut self) {
+        self.report.look(&Look {
+            now_ms: self.clock.now_ms(),
+            plan: &self.plan,
+            slots: &self.slots,
+            elsewhere: &self.others.slots,
+            stopped: &self.stopped,
+            progress: &self.progress,
+            tables: &self.tables.tables,
+            horizon: &self.horizon,
+        });
+    }
 }
 
 impl Report {
     pub(super) fn new(site: Arc<Site>, meters: Arc<Meters>, plan: &Plan, last_micro_batch: i64) -> Self {
         let last = (last_micro_batch > 0).then_some(last_micro_batch);
+        if !plan.catches_up {
+            site.update_status(|status| (status.modules, status.products, status.catch_up) = Default::default());
+        }
         Self {
             site,
             meters,
@@ -97,7 +117,16 @@ impl Report {
     }
 
     /// Looks at everything and shows it.
-    pub(super) fn look(&mut self, look: &Look<'_>) {
+    fn look(&mut self, look: &Look<'_>) {
+        let modules = self.modules(look);
+        let products = self.products(look);
+        self.site.update_status(|status: &mut Status| {
+            renew(&mut status.modules, &modules, |module| module.name.clone());
+            renew(&mut status.products, &products, |product| (product.layer == Layer::Gold, product.path.clone()));
+        });
+        if look.plan.catches_up {
+            return;
+        }
         let records = look.progress.read();
         self.looks.push_back((look.now_ms, records));
         if self.looks.len() > LOOKS + 1 {
@@ -111,7 +140,6 @@ impl Report {
             .map(|newest| if lag == 0 { 0.0 } else { milliseconds(look.now_ms - newest).max(0.0) / 1000.0 });
         self.count(look, freshness);
         let topics = self.topics(look);
-        let (modules, products) = (self.modules(look), self.products(look));
         let (commits, rate) = (self.commits.clone(), self.rate());
         let (state, _) = standing(look.slots, look.stopped);
         self.site.update_status(|status: &mut Status| {
@@ -119,8 +147,6 @@ impl Report {
                 status.state.clone_from(&state);
             }
             status.topics.clone_from(&topics);
-            status.modules.clone_from(&modules);
-            status.products.clone_from(&products);
             status.commits.clone_from(&commits);
             status.throughput.records_per_second = rate;
             status.freshness_seconds = freshness;
@@ -238,6 +264,13 @@ pub(super) fn standing(slots: &[Slot], stopped: &[(SourcePartition, String)]) ->
         }
         _ => (State::Running, Readiness::Ready),
     }
+}
+
+/// Replaces what goes by the same name: modules that catch up are reported by their own committer.
+fn renew<T: Clone, N: Ord>(all: &mut Vec<T>, own: &[T], name: impl Fn(&T) -> N) {
+    all.retain(|known| own.iter().all(|own| name(own) != name(known)));
+    all.extend(own.iter().cloned());
+    all.sort_by_cached_key(name);
 }
 
 fn topic_of<'a>(topics: &'a mut Vec<Topic>, partition: &SourcePartition) -> &'a mut Topic {
