@@ -22,7 +22,7 @@ fn parse(text: &str) -> Result<Config, Error> {
 fn the_least_file_has_all_defaults() {
     let config = parse(LEAST).unwrap();
     assert_eq!(config.lake.location, "./lake");
-    assert_eq!((config.kafka.brokers, config.kafka.group.as_str()), (None, "lakeward.shop"));
+    assert_eq!((config.kafka.brokers.as_deref(), config.kafka.group.as_str()), (None, "lakeward.shop"));
     assert_eq!(config.modules["retail"].path, Path::new("/etc/lakeward/retail.wasm"));
     assert_eq!(config.micro_batch.every, Duration::from_secs(5));
     assert_eq!((config.micro_batch.rows.get(), config.micro_batch.size), (1_000_000, 128 << 20));
