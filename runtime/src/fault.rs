@@ -98,6 +98,7 @@ mod tests {
             include_str!("pipeline/commit.rs"),
             include_str!("pipeline/committer.rs"),
             include_str!("pipeline/gold.rs"),
+            include_str!("pipeline/parking.rs"),
             include_str!("pipeline/rewind.rs"),
             include_str!("sink/log.rs"),
             include_str!("sink/table.rs"),

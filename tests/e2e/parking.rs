@@ -26,7 +26,7 @@ const BROKEN: &str = "broke me";
 
 pub(crate) fn cases() -> Vec<Case> {
     let python = &[Need::Python, Need::RetailData];
-    let killed = ["parking.before:1", "parking.after:1", "commits.before:3"].map(|point| {
+    let killed = ["parking.before:1", "parking.after:1", "commits.before:1"].map(|point| {
         let name = format!("parking::killed_at_{}", point.split(':').next().unwrap_or(point).replace('.', "_"));
         Case::kafka(&name, python, move |stage| alone(stage, Some(point)))
     });

@@ -126,7 +126,7 @@ fn an_unknown_key_is_shown_with_the_keys_that_there_are() {
        | ^^^^
     "#);
     insta::assert_snapshot!(refusal("[micro_batches]\nrows = 5"), @r#"
-    line 4, column 2: unknown field `micro_batches`, expected one of `pipeline`, `lake`, `kafka`, `topics`, `modules`, `micro_batch`, `transform`, `workers`, `gold`, `masks`, `shutdown`, `serve`, `operators`, `log`
+    line 4, column 2: unknown field `micro_batches`, expected one of `pipeline`, `lake`, `kafka`, `topics`, `modules`, `micro_batch`, `transform`, `workers`, `catch_up`, `gold`, `masks`, `shutdown`, `serve`, `operators`, `log`
      4 | [micro_batches]
        |  ^^^^^^^^^^^^^
     "#);

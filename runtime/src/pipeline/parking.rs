@@ -121,9 +121,14 @@ impl Desk {
             releases.refresh().await?;
             let Some((after, decision)) = self.parking(&mut releases, failing).await else { return Ok(()) };
             fault::point("parking.before");
+            let action = decision.action;
             match releases.append(None, after, decision).await {
                 Ok(()) => {
                     fault::point("parking.after");
+                    if action == Action::EndShadow {
+                        let (module, digest) = (&failing.module, &*failing.digest);
+                        tracing::error!(module, digest, why = %failing, "what ran beside a module is ended");
+                    }
                     break;
                 }
                 // Another instance has parked it, or a person has decided something else.

@@ -77,8 +77,11 @@ fn metered(of: &Metered) -> String {
         grouped(*failures)
     );
     if let (Some(nanoseconds), Some(fuel)) = (of.nanoseconds_per_event, of.fuel_per_event) {
-        let share = of.worker_share.map(|share| format!(", {:.0} % of the workers' time", share * 100.0));
-        text += &format!("  {nanoseconds:.0} ns and {fuel:.0} fuel an event{}\n", share.unwrap_or_default());
+        text += &format!("  {nanoseconds:.0} ns and {fuel:.0} fuel an event");
+        if let Some(share) = of.worker_share {
+            text += &format!(", {:.0} % of the workers' time within the last minute", share * 100.0);
+        }
+        text += "\n";
     }
     if let Some(slow) = &of.slow {
         text += &format!("  slow: {slow}\n");
