@@ -209,23 +209,22 @@ mod tests {
     #[test]
     fn another_digest_ends_a_parking_and_no_pause() {
         use Action::{Deploy, EndShadow, Park, Pause, Promote, Resume, Rollback, Shadow};
-        let table: [(&[(Action, &str)], bool, bool); 9] = [
-            // What happened after `a` and `b` were deployed; whether the module is paused, and parked, then.
-            (&[(Park, "")], true, true),
-            (&[(Park, ""), (Deploy, "c")], false, false),
-            (&[(Park, ""), (Rollback, "a")], false, false),
-            (&[(Park, ""), (Shadow, "c"), (Promote, "c")], false, false),
-            (&[(Park, ""), (Shadow, "c"), (EndShadow, "")], true, true),
-            // The same digest is no mended one.
-            (&[(Park, ""), (Deploy, "b")], true, true),
-            (&[(Park, ""), (Resume, "")], false, false),
-            (&[(Pause, ""), (Deploy, "c")], true, false),
-            (&[(Park, ""), (Resume, ""), (Pause, ""), (Rollback, "a")], true, false),
-        ];
-        for (steps, is_paused, is_parked) in table {
+        // What happens after `a` and `b` were deployed; whether the module is paused, and parked, then.
+        #[track_caller]
+        fn check(steps: &[(Action, &str)], is_paused: bool, is_parked: bool) {
             let standing = after(&[&[(Deploy, "a"), (Deploy, "b")], steps].concat());
             assert_eq!((standing.paused.is_some(), standing.is_parked), (is_paused, is_parked), "{steps:?}");
         }
+        check(&[(Park, "")], true, true);
+        check(&[(Park, ""), (Deploy, "c")], false, false);
+        check(&[(Park, ""), (Rollback, "a")], false, false);
+        check(&[(Park, ""), (Shadow, "c"), (Promote, "c")], false, false);
+        check(&[(Park, ""), (Shadow, "c"), (EndShadow, "")], true, true);
+        // The same digest is no mended one.
+        check(&[(Park, ""), (Deploy, "b")], true, true);
+        check(&[(Park, ""), (Resume, "")], false, false);
+        check(&[(Pause, ""), (Deploy, "c")], true, false);
+        check(&[(Park, ""), (Resume, ""), (Pause, ""), (Rollback, "a")], true, false);
     }
 
     #[test]
