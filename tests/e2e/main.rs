@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_config;
+mod bronze;
 mod candidates;
 mod case;
 mod commands;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        bronze::cases(),
         audit::cases(),
         dead_letters::cases(),
         dev::cases(),
