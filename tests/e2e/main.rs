@@ -8,6 +8,7 @@ mod bad_config;
 mod bronze;
 mod candidates;
 mod case;
+mod catch_up;
 mod commands;
 mod dead_letters;
 mod dev;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         releases::cases(),
         rewinds::cases(),
         bronze::cases(),
+        catch_up::cases(),
         audit::cases(),
         dead_letters::cases(),
         dev::cases(),

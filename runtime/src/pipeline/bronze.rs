@@ -5,7 +5,7 @@ use super::commit::commit_one;
 use super::lane::Lane;
 use super::plan::{Plan, TableKind};
 use super::session::Slot;
-use super::threads::spawn;
+use super::threads::{Pace, spawn};
 use super::topics::Topics;
 use crate::checkpoint::SourcePartition;
 use crate::config::Config;
@@ -77,8 +77,10 @@ pub(super) async fn note_starts(
     lanes: &[Lane],
     topics: &Topics,
 ) -> Result<(), Error> {
-    let bronze = |(_, (of, _)): &(usize, (&super::plan::TablePlan, &mut Table))| of.kind == TableKind::Bronze;
-    for (index, (of, table)) in plan.tables.iter().zip(tables).enumerate().filter(bronze) {
+    for (index, (of, table)) in plan.tables.iter().zip(tables).enumerate() {
+        if of.kind != TableKind::Bronze || !plan.writes(index) {
+            continue;
+        }
         let mut moves = Vec::new();
         for lane in lanes.iter().filter(|lane| Some(lane.topic) == of.topic) {
             let (stood, next) = (table.offsets().get(&lane.partition), lane.floors[index]);
@@ -125,7 +127,8 @@ pub(super) fn pasts(
             }
         }
         if !stretches.is_empty() {
-            let found = read_back(lake, pipeline, &topic.name, stretches)?;
+            let pace = if plan.catches_up { Pace::Background } else { Pace::Live };
+            let found = read_back_at(pace, lake, pipeline, &topic.name, stretches)?;
             of.into_iter().zip(found).for_each(|(slot, past)| pasts[slot] = Some(past));
         }
     }
@@ -142,6 +145,16 @@ pub fn read_back(
     topic: &Arc<str>,
     stretches: Vec<Stretch>,
 ) -> Result<Vec<Past>, Error> {
+    read_back_at(Pace::Live, lake, pipeline, topic, stretches)
+}
+
+fn read_back_at(
+    pace: Pace,
+    lake: &Warehouse,
+    pipeline: &str,
+    topic: &Arc<str>,
+    stretches: Vec<Stretch>,
+) -> Result<Vec<Past>, Error> {
     let (chunks, receivers): (Vec<Sender<Result<Chunk, source::Error>>>, Vec<_>) =
         stretches.iter().map(|_| mpsc::channel(WAITING)).unzip();
     let past = |(chunks, stretch): (_, &Stretch)| Past { chunks, until: stretch.range.end };
@@ -149,7 +162,7 @@ pub fn read_back(
     let (lake, pipeline, topic) = (lake.clone(), pipeline.to_owned(), Arc::clone(topic));
     let reading = Reading { lake, pipeline, topic, stretches, chunks };
     let runtime = tokio::runtime::Handle::current();
-    spawn("bronze", move || runtime.block_on(reading.run()))?;
+    spawn("bronze", pace, move || runtime.block_on(reading.run()))?;
     Ok(pasts)
 }
 

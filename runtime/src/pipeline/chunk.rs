@@ -57,7 +57,9 @@ impl<'a> ChunkRun<'a> {
 
     /// Adds the records to their bronze table as they are, where there is one and it does not have them yet.
     fn keep(&mut self, topic: usize) -> Result<(), Error> {
-        let Some(table) = self.plan.topics[topic].bronze else { return Ok(()) };
+        let Some(table) = self.plan.topics[topic].bronze.filter(|table| self.plan.writes(*table)) else {
+            return Ok(());
+        };
         let first = self.first(table);
         if first == self.chunk.len() {
             return Ok(());

@@ -71,10 +71,13 @@ impl Tables {
     /// Commits the tables of one kind, side by side.
     pub(super) async fn commit(&mut self, plan: &Plan, group: &Group, kind: TableKind) -> Result<(), Error> {
         let topics = &self.topics;
-        let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind;
+        let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind && plan.writes(*index);
         let commits = self.tables.iter_mut().enumerate().filter(of_kind).map(|(index, table)| {
             let offsets = moves(plan, index, table, group);
-            let unmoved = group.unmoved.iter().filter(|(of, topic)| feeds(plan, index, of, *topic));
+            // Beside others, who move what all share.
+            let is_shared = plan.catches_up && plan.tables[index].topic.is_none();
+            let follows = |of: &SourcePartition, topic| feeds(plan, index, of, topic) && !is_shared;
+            let unmoved = group.unmoved.iter().filter(|(of, topic)| follows(of, *topic));
             let unmoved = unmoved.map(|(of, _)| (of.clone(), table.offsets().get(of))).collect();
             let commit = Commit {
                 add: group.files[index].clone(),
@@ -133,15 +136,18 @@ fn feeds(plan: &Plan, table: usize, of: &SourcePartition, topic: usize) -> bool 
 }
 
 /// Every owned partition of the table's topic, from where the table stands to the micro-batch's end. Where modules have progress of their
-/// own in the table, theirs moves too; from where on a bronze table holds everything is told again with each commit.
+/// own in the table, theirs moves too; of what all modules feed it is all that those who catch up move. From where on a bronze table holds
+/// everything is told again with each commit.
 fn moves(plan: &Plan, index: usize, table: &Table, group: &Group) -> Vec<OffsetMove> {
     let step = |partition: SourcePartition, next: i64| {
         let from = table.offsets().get(&partition);
         OffsetMove { partition, from, next: from.map_or(next, |from| from.max(next)) }
     };
-    let mut moves = Vec::new();
+    let (mut moves, fed_by_one) = (Vec::new(), plan.tables[index].topic.is_some());
     for (partition, topic, next) in group.positions.iter().filter(|(of, topic, _)| feeds(plan, index, of, *topic)) {
-        moves.push(step(partition.clone(), *next));
+        if !plan.catches_up || fed_by_one {
+            moves.push(step(partition.clone(), *next));
+        }
         let own = plan.readers(*topic).map(|reader| partition.of_reader(reader));
         moves.extend(own.filter(|own| table.offsets().get(own).is_some()).map(|own| step(own, *next)));
         let start = bronze::start_of(partition);

@@ -47,7 +47,9 @@ pub(super) fn floors(
     let default = if is_new && start == Start::Latest { slot.log.end } else { oldest };
     let smallest = relevant.iter().map(|table| stored(*table).unwrap_or(default)).min().unwrap_or(default);
     let floor = |table: usize| match stored(table) {
-        _ if Some(table) == bronze => stored(table).map_or(smallest, |stored| stored.max(smallest)),
+        // What others fill stands nobody in the way.
+        Some(_) if Some(table) == bronze && !plan.writes(table) => smallest,
+        Some(stored) if Some(table) == bronze => stored.max(smallest),
         Some(stored) if relevant.contains(&table) => stored,
         None if relevant.contains(&table) => default,
         _ => smallest,
@@ -101,5 +103,12 @@ pub(super) fn own_floors(plan: &Plan, tables: &[Table], topic: usize, partition:
             floors.push(OwnFloors { module, dead_letters, commits });
         }
     }
+    floors
+}
+
+/// The same where the modules leave the offsets that all share to others: what all feed stands where they do.
+pub(super) fn own_only(mut floors: Vec<i64>, own: &[OwnFloors]) -> Vec<i64> {
+    floors[DEAD_LETTERS] = own.iter().map(|own| own.dead_letters).min().unwrap_or(floors[DEAD_LETTERS]);
+    floors[COMMITS] = own.iter().map(|own| own.commits).min().unwrap_or(floors[COMMITS]);
     floors
 }

@@ -2,6 +2,7 @@
 
 mod again;
 mod bronze;
+mod catch_up;
 mod chunk;
 mod commit;
 mod committer;
@@ -14,12 +15,14 @@ mod horizon;
 mod lane;
 mod ledger;
 mod others;
+mod parts;
 mod plan;
 mod progress;
 mod reader;
 mod redrives;
 mod releases;
 mod report;
+mod restore;
 mod rewind;
 mod row;
 mod run;

@@ -21,6 +21,9 @@ pub(super) struct Plan {
     pub(super) golds: Vec<Gold>,
     pub(super) tables: Vec<TablePlan>,
     pub(super) shadows: Vec<Shadow>,
+    /// Whether the modules read what others have read already, beside these: then the offsets that all modules share are the others' to
+    /// move, and what is asked for is the others' to do.
+    pub(super) catches_up: bool,
     /// The digests of the modules, by name.
     pub(super) digests: Arc<BTreeMap<String, String>>,
 }
@@ -46,6 +49,8 @@ pub(super) struct Topic {
     pub(super) shadows: Vec<(usize, u32)>,
     /// The table of its records as they were read, where they are kept.
     pub(super) bronze: Option<usize>,
+    /// Whether they are added to it here, rather than by those who read beside.
+    pub(super) is_kept: bool,
 }
 
 /// One input of one module.
@@ -113,6 +118,7 @@ impl Plan {
             golds: Vec::new(),
             tables: Vec::new(),
             shadows: Vec::new(),
+            catches_up: false,
             digests: Arc::default(),
         };
         let named = modules.iter().map(|module| (module.manifest().name.clone(), module.digest().to_string()));
@@ -156,6 +162,22 @@ impl Plan {
         let increasing = [system::ORIGIN_COLUMNS[2]];
         let table = self.add_table(&path, description, TableKind::Bronze, Some(topic), &schema, &by, &increasing);
         self.topics[topic].bronze = Some(table);
+        self.topics[topic].is_kept = true;
+    }
+
+    /// The same for modules that catch up beside `others`. Bronze is theirs to fill, of the topics that they read.
+    pub(super) fn beside(mut self, others: &Self) -> Self {
+        self.catches_up = true;
+        for topic in &mut self.topics {
+            topic.is_kept &= others.topics.iter().all(|other| other.name != topic.name);
+        }
+        self
+    }
+
+    /// Whether a table is written here: a bronze table may be filled by those who read beside.
+    pub(super) fn writes(&self, table: usize) -> bool {
+        let TablePlan { kind, topic, .. } = &self.tables[table];
+        *kind != TableKind::Bronze || topic.is_some_and(|topic| self.topics[topic].is_kept)
     }
 
     /// What reads topics that no active module reads is left out: there is nothing to compare it with.
@@ -217,7 +239,13 @@ impl Plan {
         if let Some(known) = self.topics.iter().position(|topic| &*topic.name == name) {
             return known;
         }
-        self.topics.push(Topic { name: name.into(), inputs: Vec::new(), shadows: Vec::new(), bronze: None });
+        self.topics.push(Topic {
+            name: name.into(),
+            inputs: Vec::new(),
+            shadows: Vec::new(),
+            bronze: None,
+            is_kept: false,
+        });
         self.topics.len() - 1
     }
 

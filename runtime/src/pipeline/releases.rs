@@ -202,7 +202,7 @@ impl Releases {
                 standing.shadow = None;
             }
         }
-        self.release_of(&standings).await
+        self.release_of(&standings, None).await
     }
 
     /// What is to run, with one module as if it stood otherwise.
@@ -223,14 +223,19 @@ impl Releases {
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
-        let release = self.release_of(&standings).await?;
+        let release = self.release_of(&standings, None).await?;
         if instead.is_none() {
             self.built = Some((key, release.clone()));
         }
         Ok(release)
     }
 
-    async fn release_of(&mut self, standings: &BTreeMap<String, Standing>) -> Result<Release, Error> {
+    /// Where others read `beside`, the modules catch up with these.
+    async fn release_of(
+        &mut self,
+        standings: &BTreeMap<String, Standing>,
+        beside: Option<&Plan>,
+    ) -> Result<Release, Error> {
         let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
         let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
         for (name, standing) in standings {
@@ -255,8 +260,27 @@ impl Releases {
         topics.sort();
         topics.dedup();
         let plan = Plan::new(&self.config, &modules, &shadows)?;
+        let plan = match beside {
+            Some(others) => plan.beside(others),
+            None => plan,
+        };
         check_topics(&self.config, &plan)?;
         Ok(Release { plan: Arc::new(plan), topics, paused, rewinds })
+    }
+
+    /// What is to run, in two: without the modules that are `behind`, and these alone, which catch up beside the others.
+    pub(super) async fn split(&mut self, behind: &[String]) -> Result<(Release, Release), Error> {
+        let standings = self.standings();
+        let without = |leave: &dyn Fn(&String) -> bool| {
+            let mut standings = standings.clone();
+            for (_, standing) in standings.iter_mut().filter(|(name, _)| leave(name)) {
+                standing.paused.get_or_insert_with(|| "it is read apart".to_owned());
+            }
+            standings
+        };
+        let ahead = self.release_of(&without(&|name| behind.contains(name)), None).await?;
+        let behind = self.release_of(&without(&|name| !behind.contains(name)), Some(&ahead.plan)).await?;
+        Ok((ahead, behind))
     }
 
     fn standings(&self) -> BTreeMap<String, Standing> {
