@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_config;
+mod bronze;
 mod candidates;
 mod case;
 mod catch_up;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        bronze::cases(),
         catch_up::cases(),
         parking::cases(),
         audit::cases(),

@@ -105,8 +105,8 @@ pub struct Transform {
     /// counts is what the module does wrong: a panic, a limit above, an output that is not what it says. Records that it
     /// rejects, that break a contract or that nobody can decode are the data's fault, however many they are. Larger: a
     /// broken module goes on for longer, and each record that it fails on is a dead letter to be redriven. Smaller: a
-    /// module is parked that is good for most records; while it is parked they wait in Kafka, and for no longer than the
-    /// topic keeps them. `off` parks nobody: then a module that uses up its `fuel` over record after record holds its
+    /// module is parked that is good for most records; while it is parked they wait in Kafka, for no longer than the topic
+    /// keeps them, or in bronze. `off` parks nobody: then a module that uses up its `fuel` over record after record holds its
     /// workers up for hours. Default 50%: from there on its products are wrong more often than right.
     #[serde(deserialize_with = "value::park_after_all")]
     pub park_after: ParkAfter,

@@ -51,12 +51,12 @@ impl Release {
 }
 
 /// What modules are to run for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Way<'a> {
     /// They read at the live edge.
     Live,
-    /// They are behind, and catch up beside others.
-    CatchUp,
+    /// They are behind, and catch up beside these others.
+    Beside(&'a Plan),
     /// These digests, by module, have begun what is not wholly committed, and finish it.
     Finish(&'a BTreeMap<String, String>),
 }
@@ -272,7 +272,11 @@ impl Releases {
         }
         topics.sort();
         topics.dedup();
-        let plan = Plan { catches_up: way == Way::CatchUp, ..Plan::new(&self.config, &modules, &shadows)? };
+        let plan = Plan::new(&self.config, &modules, &shadows)?;
+        let plan = match way {
+            Way::Beside(others) => plan.beside(others),
+            Way::Live | Way::Finish(_) => plan,
+        };
         check_topics(&self.config, &plan)?;
         Ok(Release { plan: Arc::new(plan), topics, paused, rewinds })
     }
@@ -288,7 +292,7 @@ impl Releases {
             standings
         };
         let ahead = self.release_of(&without(&|name| behind.contains(name)), Way::Live).await?;
-        let behind = self.release_of(&without(&|name| !behind.contains(name)), Way::CatchUp).await?;
+        let behind = self.release_of(&without(&|name| !behind.contains(name)), Way::Beside(&ahead.plan)).await?;
         Ok((ahead, behind))
     }
 
