@@ -1,6 +1,7 @@
 //! The pipeline itself: the one place that knows the order of the stages.
 
 mod again;
+mod begin;
 mod chunk;
 mod commit;
 mod committer;
@@ -11,6 +12,7 @@ mod gold;
 mod horizon;
 mod lane;
 mod ledger;
+mod newcomer;
 mod others;
 mod plan;
 mod progress;

@@ -96,7 +96,7 @@ impl Releases {
         Ok((releases, plan))
     }
 
-    /// Compiles a module, once.
+    /// Compiles a module that stands under its own name, once.
     pub(super) fn compile(&mut self, file: &ModuleFile) -> Result<Module, Error> {
         if let Some(module) = self.compiled.get(&file.digest) {
             return Ok(module.clone());
@@ -235,11 +235,7 @@ impl Releases {
         let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
         for (name, standing) in standings {
             let Some(digest) = standing.active() else { continue };
-            let module = self.module(digest).await?;
-            if module.manifest().name != *name {
-                let found = module.manifest().name.clone();
-                return Err(Error::ModuleName { configured: name.clone(), found });
-            }
+            let module = self.module(name, digest).await?;
             let read: Vec<String> = module.manifest().inputs.iter().map(|input| input.topic.clone()).collect();
             topics.extend(read.iter().cloned());
             rewinds.extend(standing.rewind.iter().map(|(number, target)| (name.clone(), *number, target.clone())));
@@ -248,7 +244,7 @@ impl Releases {
             } else {
                 modules.push(module);
                 if let Some(shadow) = &standing.shadow {
-                    shadows.push(self.module(shadow).await?);
+                    shadows.push(self.module(name, shadow).await?);
                 }
             }
         }
@@ -264,8 +260,15 @@ impl Releases {
         of_log.map(|(name, standing)| (name.to_owned(), standing)).collect()
     }
 
-    /// The module of a digest: compiled, configured, or in the lake.
-    pub(super) async fn module(&mut self, digest: &str) -> Result<Module, Error> {
+    /// The module of a digest under the name that it is deployed as.
+    pub(super) async fn module(&mut self, name: &str, digest: &str) -> Result<Module, Error> {
+        let module = self.stored(digest).await?;
+        let found = || module.manifest().name.clone();
+        module.deployed_as(name).ok_or_else(|| Error::ModuleName { configured: name.to_owned(), found: found() })
+    }
+
+    /// The module of a digest under its own name: compiled, configured, or in the lake.
+    pub(super) async fn stored(&mut self, digest: &str) -> Result<Module, Error> {
         if let Some(module) = self.compiled.get(digest) {
             return Ok(module.clone());
         }
@@ -300,7 +303,7 @@ impl Releases {
         let mut released = Vec::new();
         for (name, standing) in self.standings() {
             let Some(digest) = standing.active() else { continue };
-            let manifest = match self.module(digest).await {
+            let manifest = match self.module(&name, digest).await {
                 Ok(module) => module.manifest().clone(),
                 Err(error) => {
                     tracing::warn!(module = name, error = %chain(&error), "the active module cannot be had");

@@ -19,7 +19,10 @@ impl Committer {
         let mut offsets: BTreeMap<String, [i64; 2]> = BTreeMap::new();
         for (partition, topic, next) in &group.positions {
             let from = stood(partition);
-            offsets.insert(partition.to_string(), [from.unwrap_or(0), from.map_or(*next, |from| from.max(*next))]);
+            // Before the first row only the modules' own progress says where the reading began.
+            let begun = || self.plan.readers(*topic).filter_map(|reader| stood(&partition.of_reader(reader))).min();
+            let start = from.or_else(begun).unwrap_or(0);
+            offsets.insert(partition.to_string(), [start, from.map_or(*next, |from| from.max(*next))]);
             // What a module reads behind or before the others is told beside it.
             for own in self.plan.readers(*topic).map(|reader| partition.of_reader(reader)) {
                 if let Some(from_own) = stood(&own).filter(|own| from.is_some_and(|from| *own != from)) {

@@ -1,9 +1,10 @@
 //! Opens the tables, finds where each partition stands, and restores the aggregate state: everything before the first record.
 
 use super::Error;
+use super::begin::{begin, own_floors};
 use super::commit::{Tables, commit_one};
 use super::committer::forgettable_us;
-use super::lane::{Lane, OwnFloors};
+use super::lane::Lane;
 use super::others::{Others, by_partition};
 use super::plan::{COMMITS, DEAD_LETTERS, Gold, Plan, TableKind};
 use super::redrives::Redrives;
@@ -109,12 +110,12 @@ pub(super) async fn open(
     });
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
-        let own = own_floors(plan, &tables, slot.topic, &slot.partition);
+        let own = own_floors(plan, &tables, slot.topic, &slot.partition, &floors);
         let mut lane = Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, own);
         lane.redrive = redrives.add(slot, &tables);
         lanes.push(lane);
     }
-    note_progress(release, &mut tables, &mut lanes, &topics).await?;
+    note_progress(plan, &mut tables, &mut lanes, &topics).await?;
     let torn = torn(plan, &tables, &lanes);
     let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
     let (mut horizons_ms, mut forgotten_us) = (Vec::new(), Vec::new());
@@ -330,21 +331,6 @@ fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot, gone: &[G
     Ok((0..tables.len()).map(floor).collect())
 }
 
-/// Where the tables that all modules feed stand for the modules that read a topic.
-fn own_floors(plan: &Plan, tables: &[Table], topic: usize, partition: &SourcePartition) -> Vec<OwnFloors> {
-    let mut floors = Vec::new();
-    for (module, of) in plan.modules.iter().enumerate() {
-        let name = of.manifest().name.as_str();
-        let own = partition.of_reader(name);
-        let stored =
-            |table: usize| tables[table].offsets().get(&own).filter(|_| plan.readers(topic).any(|of| of == name));
-        if let (Some(dead_letters), Some(commits)) = (stored(DEAD_LETTERS), stored(COMMITS)) {
-            floors.push(OwnFloors { module, dead_letters, commits });
-        }
-    }
-    floors
-}
-
 /// A crash between two tables leaves records of which some tables have the rows and others do not. Whichever digest made the first makes
 /// the rest, so that each record is of one: where a table of a module is ahead of the module's progress in the commits table, that is the
 /// digest of the commit that brought it there.
@@ -373,7 +359,7 @@ fn torn(plan: &Plan, tables: &[Table], lanes: &[Lane]) -> BTreeMap<String, Strin
 /// Writes down where each module stands in the tables that all modules feed, before it may stand apart from the others there. Every commit
 /// names it from then on, so one that knows nothing of a rewind is refused.
 async fn note_progress(
-    release: &Release,
+    plan: &Plan,
     tables: &mut [Table],
     lanes: &mut [Lane],
     topics: &Topics,
@@ -381,10 +367,13 @@ async fn note_progress(
     for table in [DEAD_LETTERS, COMMITS] {
         let mut moves = Vec::new();
         for lane in &*lanes {
-            let slot =
-                Slot { topic: lane.topic, partition: lane.partition.clone(), log: LogRange { start: 0, end: 0 } };
-            let new = release.progress_of(&slot).filter(|own| tables[table].offsets().get(own).is_none());
-            moves.extend(new.map(|partition| OffsetMove { partition, from: None, next: lane.floors[table] }));
+            for name in plan.readers(lane.topic) {
+                let partition = lane.partition.of_reader(name);
+                if tables[table].offsets().get(&partition).is_none() {
+                    let begin = begin(plan, tables, name, &lane.partition, &lane.floors);
+                    moves.push(OffsetMove { partition, from: None, next: begin.unwrap_or(lane.floors[table]) });
+                }
+            }
         }
         if !moves.is_empty() {
             let micro_batch = tables[table].micro_batch();
@@ -393,7 +382,7 @@ async fn note_progress(
         }
     }
     for lane in lanes {
-        lane.own_floors = own_floors(&release.plan, tables, lane.topic, &lane.partition);
+        lane.own_floors = own_floors(plan, tables, lane.topic, &lane.partition, &lane.floors);
     }
     Ok(())
 }

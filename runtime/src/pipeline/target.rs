@@ -95,7 +95,8 @@ fn reads(manifest: &Manifest, of: &SourcePartition) -> bool {
     manifest.inputs.iter().any(|input| *input.topic == *of.topic)
 }
 
-fn own_tables(manifest: &Manifest) -> Vec<String> {
+/// The tables that a module's own are: silver, gold and state.
+pub(super) fn own_tables(manifest: &Manifest) -> Vec<String> {
     let owner = &manifest.owner;
     let silver = manifest.products.iter().map(|product| format!("silver/{owner}/{}", product.name));
     let gold = manifest

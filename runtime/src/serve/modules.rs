@@ -1,6 +1,6 @@
 //! `/v1/modules`: where the modules stand, and orders about them for who shows a token.
 
-use super::orders::{Accepted, Act, Operator, Refusal, Released};
+use super::orders::{Accepted, Act, Offer, Operator, Refusal, Released};
 use super::problem::Problem;
 use super::{Site, conditional};
 use axum::body::Bytes;
@@ -68,9 +68,9 @@ async fn deploy(
 ) -> Result<Response, Problem> {
     let operator = operator(&site, &headers)?;
     let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    let parameters = Parameters::parse(query.as_deref(), &["why", "replaces"])?;
-    let act = Act::Deploy { bytes, replaces: parameters.replaces };
-    give(&site, operator, parameters.why, act).await
+    let Parameters { why, replaces, as_version, dry_run, .. } =
+        Parameters::parse(query.as_deref(), &["why", "replaces", "as_version", "dry_run"])?;
+    give(&site, operator, why, Act::Deploy(Offer { bytes, replaces, as_version, dry_run })).await
 }
 
 async fn rollback(
@@ -91,8 +91,8 @@ async fn shadow(
 ) -> Result<Response, Problem> {
     let operator = operator(&site, &headers)?;
     let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    let parameters = Parameters::parse(query.as_deref(), &["why"])?;
-    give(&site, operator, parameters.why, Act::Shadow { bytes }).await
+    let Parameters { why, as_version, .. } = Parameters::parse(query.as_deref(), &["why", "as_version"])?;
+    give(&site, operator, why, Act::Shadow { bytes, as_version }).await
 }
 
 async fn end_shadow(
@@ -111,7 +111,7 @@ async fn comparison(
 ) -> Result<Response, Problem> {
     let (released, comparisons) = (site.released(), site.comparisons());
     let shadow = released.iter().find(|released| released.module == name).and_then(|module| module.shadow.as_ref());
-    let found = shadow.and_then(|shadow| comparisons.get(shadow)).ok_or_else(|| {
+    let found = shadow.and_then(|shadow| comparisons.get(&(name.clone(), shadow.clone()))).ok_or_else(|| {
         Problem::not_found(format!(
             "nothing was compared with module `{name}` yet; `lakeward shadow` runs another beside it"
         ))
@@ -213,6 +213,7 @@ struct Parameters {
     replaces: Option<String>,
     conditions: Vec<String>,
     to: Option<String>,
+    as_version: Option<u32>,
     rollback: bool,
     dry_run: bool,
 }
@@ -238,6 +239,10 @@ impl Parameters {
                     parameters.dry_run = choice(&name, &value)?;
                     continue;
                 }
+                "as_version" => {
+                    parameters.as_version = Some(version(&value)?);
+                    continue;
+                }
                 "to" => &mut parameters.to,
                 "why" => &mut parameters.why,
                 _ => &mut parameters.replaces,
@@ -248,6 +253,10 @@ impl Parameters {
         }
         Ok(parameters)
     }
+}
+
+fn version(value: &str) -> Result<u32, Problem> {
+    value.parse().map_err(|_| Problem::bad_request(format!("`as_version` is a number, as 2, not {value:?}")))
 }
 
 fn choice(name: &str, value: &str) -> Result<bool, Problem> {
