@@ -26,6 +26,7 @@ mod releases;
 mod rewinds;
 mod s3;
 mod torture;
+mod versions;
 
 use lakeward_tests::stage::Shared;
 use libtest_mimic::Arguments;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        versions::cases(),
         audit::cases(),
         dead_letters::cases(),
         dev::cases(),

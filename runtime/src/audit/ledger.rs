@@ -174,6 +174,13 @@ impl Ledger {
         range.start..later.fold(range.end, i64::min).max(range.start)
     }
 
+    /// Whether a module was taken back after a micro-batch, so that some of what it says was undone.
+    #[must_use]
+    pub(super) fn is_undone_later(&self, micro_batch: i64) -> bool {
+        let of_modules = self.back.iter().filter(|(of, _)| of.reader.is_some());
+        of_modules.flat_map(|(_, back)| back).any(|(number, _)| *number > micro_batch)
+    }
+
     /// A move of one product, the others stay where they are.
     fn pass(&mut self, entry: &Entry) {
         for table in &*entry.tables {

@@ -5,7 +5,7 @@ use super::commit::chain;
 use super::newcomer::{deploy, fit, shadow};
 use super::releases::{Release, Releases};
 use super::shadows::Shadows;
-use super::target;
+use super::{rewind, target};
 use crate::clock::Clock;
 use crate::release::compare::{self, Condition};
 use crate::release::{Action, AppendError, Deployment, Standing, Target};
@@ -123,7 +123,7 @@ impl Desk {
         // Everything that a start would find wrong is found now.
         let planned = releases.release_with(Some((&module, &standing))).await.map_err(|error| unfit(&error))?;
         let running = self.next.borrow().as_ref().map(|release| Arc::clone(&release.plan));
-        releases.check_tables(&planned.plan, running.as_deref()).await.map_err(|error| unfit(&error))?;
+        releases.check_tables(&planned, running.as_deref()).await.map_err(|error| unfit(&error))?;
         if is_question {
             let (digest, version) = (stands, version.unwrap_or_default());
             return Ok(Accepted { module, sequence: after, digest, version, changes });
@@ -167,6 +167,12 @@ impl Desk {
         let then = digest.as_ref().unwrap_or(&active);
         let from = releases.module(name, then).await.map_err(|error| unavailable(&error))?;
         let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
+        let is_done = rewind::is_done(releases.config(), &lake, name, &standing).await;
+        if !is_done.map_err(|error| unavailable(&error))? {
+            return Err(Refusal::Conflict(format!(
+                "the products of module {name} are still to be emptied for a rebuild"
+            )));
+        }
         let manifest = module.manifest();
         let finding = target::find(releases.config(), &lake, manifest, to, self.clock.now_ms());
         let (target, changes) = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(finding))?;

@@ -17,6 +17,7 @@ mod others;
 mod plan;
 mod progress;
 mod reader;
+mod rebuild;
 mod redrives;
 mod releases;
 mod report;
@@ -30,6 +31,7 @@ mod start;
 mod target;
 mod threads;
 mod topics;
+mod torn;
 mod worker;
 
 pub use error::{Error, Remedy};

@@ -3,11 +3,12 @@
 use super::desk::{Decided, allowed, known, overtaken, short, unavailable, unfit};
 use super::releases::Releases;
 use super::target::own_tables;
-use super::{Error, commit::chain};
-use crate::release::{Action, Standing, compat};
+use super::{Error, commit::chain, rebuild};
+use crate::release::compat::{self, Breaking, Way};
+use crate::release::{Action, Standing, Target};
 use crate::serve::orders::{Offer, Operator, Refusal};
 use crate::sink::Table;
-use crate::transform::{FIRST_VERSION, ModuleFile, deployed_as, version_name};
+use crate::transform::{FIRST_VERSION, ModuleFile, deployed_as, version_name, version_of};
 use lakeward_manifest::Manifest;
 
 /// A module becomes active: what it changes is said, what it breaks is refused.
@@ -30,17 +31,49 @@ pub(super) async fn deploy(releases: &mut Releases, operator: &Operator, offer: 
     }
     is_namesake(releases, &file, &standing).await?;
     tokio::task::block_in_place(|| releases.compile(&file)).map_err(|error| unfit(&error))?;
-    let changes = fit(releases, &module, &standing, &manifest).await?;
+    let (action, target, changes) = if offer.rebuild {
+        let (target, changes) = rebuild(releases, &standing, &manifest, offer.yes).await?;
+        (Action::Rebuild, Some(target), changes)
+    } else {
+        (Action::Deploy, None, fit(releases, &module, &standing, &manifest).await?)
+    };
     Ok(Decided {
         module,
         standing,
-        action: Action::Deploy,
+        action,
         digest: Some(file.digest.clone()),
         version: Some(manifest.version),
         file: Some(file),
-        target: None,
+        target,
         changes,
     })
+}
+
+/// What is made anew by a module that need not fit the tables, as long as it writes the same ones.
+async fn rebuild(
+    releases: &mut Releases,
+    standing: &Standing,
+    new: &Manifest,
+    yes: bool,
+) -> Result<(Target, Vec<String>), Refusal> {
+    let name = &new.name;
+    let Some(active) = standing.active() else {
+        return Err(Refusal::Conflict(format!("nothing is deployed as module {name} that could be rebuilt")));
+    };
+    let old = releases.module(name, active).await.map_err(|error| unavailable(&error))?;
+    let found = compat::compare(old.manifest(), new);
+    let (mended, left): (Vec<_>, Vec<_>) =
+        found.breaking.iter().partition(|breaking| breaking.ways.contains(&Way::Rebuild));
+    let lines = |breaking: Vec<&Breaking>| -> Vec<String> {
+        breaking.into_iter().map(|breaking| line(&breaking.product, &breaking.column, &breaking.what)).collect()
+    };
+    if !left.is_empty() {
+        return Err(Refusal::Unfit("no rebuild makes up for this".to_owned(), lines(left)));
+    }
+    let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
+    let finding = rebuild::find(releases.config(), &lake, old.manifest(), new, yes);
+    let (target, does) = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(finding))?;
+    Ok((target, lines(mended).into_iter().chain(does).collect()))
 }
 
 /// A module that runs beside the active one of its name. It need not fit the tables: its rows go nowhere.
@@ -90,19 +123,25 @@ pub(super) async fn fit(
     let Some(active) = standing.active().map(str::to_owned) else { return Ok(Vec::new()) };
     let old = releases.module(name, &active).await.map_err(|error| unavailable(&error))?;
     let found = compat::compare(old.manifest(), new);
-    let line = |product: &Option<String>, column: &Option<String>, what: &str| {
-        let of: Vec<&str> = [product, column].into_iter().flatten().map(String::as_str).collect();
-        if of.is_empty() { what.to_owned() } else { format!("{}: {what}", of.join(" ")) }
-    };
     if !found.is_compatible() {
         let reasons = found.breaking.iter().map(|breaking| line(&breaking.product, &breaking.column, &breaking.what));
-        return Err(Refusal::Unfit(
-            "the module breaks what its tables and their readers rely on".to_owned(),
-            reasons.collect(),
-        ));
+        let mut detail = "the module breaks what its tables and their readers rely on".to_owned();
+        let plain = releases.stored(&active).await.map_err(|error| unavailable(&error))?;
+        let next = version_of(&plain.manifest().name, name).map_or(FIRST_VERSION, |version| version + 1);
+        let ways: Vec<String> = found.ways().map(|way| way.command(next)).collect();
+        if !ways.is_empty() {
+            detail += &format!("; ways on: {}", ways.join(", or "));
+        }
+        return Err(Refusal::Unfit(detail, reasons.collect()));
     }
     let harmless = found.additions.iter().chain(&found.changes);
     Ok(harmless.map(|change| line(&change.product, &change.column, &change.what)).collect())
+}
+
+/// A difference in a line, behind where it is.
+fn line(product: &Option<String>, column: &Option<String>, what: &str) -> String {
+    let of: Vec<&str> = [product, column].into_iter().flatten().map(String::as_str).collect();
+    if of.is_empty() { what.to_owned() } else { format!("{}: {what}", of.join(" ")) }
 }
 
 fn parse(bytes: &[u8]) -> Result<ModuleFile, Refusal> {
@@ -139,7 +178,9 @@ async fn has_a_place(
     let beside = known(releases, operator, name).await?;
     if beside.active() == Some(&file.digest) {
         let digest = short(&file.digest);
-        return Err(Refusal::Conflict(format!("{digest} is what module {name} runs: a version of it would be the same")));
+        return Err(Refusal::Conflict(format!(
+            "{digest} is what module {name} runs: a version of it would be the same"
+        )));
     }
     if standing.active().is_some() {
         return Ok(());

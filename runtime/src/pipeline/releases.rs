@@ -3,7 +3,7 @@
 use super::commit::{chain, persist};
 use super::plan::Plan;
 use super::session::Slot;
-use super::{Error, check_topics};
+use super::{Error, check_topics, rewind};
 use crate::checkpoint::SourcePartition;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -174,10 +174,11 @@ impl Releases {
         self.release_with(None).await
     }
 
-    /// Whether the tables take what `plan` writes. A manifest says only what the module before wrote, a table has columns of all before that.
-    /// Tables that `running` writes alike need no look.
-    pub(super) async fn check_tables(&self, plan: &Plan, running: Option<&Plan>) -> Result<(), Error> {
+    /// Whether the tables take what a release writes, or are to be made anew. A manifest says only what the module before wrote, a table has
+    /// columns of all before that. Tables that `running` writes alike need no look.
+    pub(super) async fn check_tables(&self, release: &Release, running: Option<&Plan>) -> Result<(), Error> {
         let Some((lake, _)) = &self.log else { return Ok(()) };
+        let renewed = rewind::to_renew(&self.config, lake, release).await?;
         let is_known = |spec: &TableSpec| {
             let tables = running.map(|plan| plan.tables.as_slice()).unwrap_or_default();
             let same = |other: &TableSpec| {
@@ -187,7 +188,8 @@ impl Releases {
             };
             tables.iter().any(|table| same(&table.spec))
         };
-        for table in plan.tables.iter().filter(|table| !is_known(&table.spec)) {
+        let tables = release.plan.tables.iter().filter(|table| !renewed.contains(&table.spec.path));
+        for table in tables.filter(|table| !is_known(&table.spec)) {
             Table::check(lake, &self.config.pipeline, table.spec.clone()).await?;
         }
         Ok(())

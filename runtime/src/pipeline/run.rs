@@ -9,6 +9,7 @@ use super::releases::Release;
 use super::report::{Look, standing};
 use super::session::{self, Found, Gone, Session, Stuck};
 use super::threads::Threads;
+use super::torn::Torn;
 use super::{Error, Pipeline, Remedy, catalog, rewind};
 use crate::clock;
 use crate::config::Sharing;
@@ -118,7 +119,7 @@ impl Pipeline {
         let mut summary = Summary::default();
         let mut wait = Duration::from_millis(200);
         let mut gone: Vec<Gone> = Vec::new();
-        let mut torn = BTreeMap::new();
+        let mut torn = Torn::default();
         loop {
             let result = self.session(options, &mut stop, &mut summary, membership, &gone, &mut torn).await;
             if let Err(Error::Source(source::Error::OutOfRange { topic, partition, offset })) = &result {
@@ -193,7 +194,7 @@ impl Pipeline {
         summary: &mut Summary,
         membership: &mut Option<Joined>,
         gone: &[Gone],
-        torn: &mut BTreeMap<String, String>,
+        torn: &mut Torn,
     ) -> Result<End, Error> {
         if *stop.borrow() {
             return Ok(End::Done);
@@ -220,12 +221,11 @@ impl Pipeline {
             }
         };
         let mut session = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
-        if !session.torn.is_empty() {
-            tracing::info!(digests = ?session.torn, "what other modules have begun is finished by them first");
-            torn.append(&mut session.torn);
+        if torn.take(&mut session.torn, &release) {
+            tracing::info!(digests = ?torn.under(&release), "what other modules have begun is finished by them first");
             return Ok(End::Anew);
         }
-        let torn_until = torn_until(torn, &session);
+        let torn_until = torn.until(&session);
         self.site.publish(catalog(plan, &lake), session.views.iter().map(Arc::clone));
         let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
         let stuck = std::mem::take(&mut session.stuck);
@@ -265,13 +265,14 @@ impl Pipeline {
 
     /// What the log of deployments says is to run.
     /// Modules that have to finish what they have begun are as they were then.
-    async fn release(&self, lake: &Warehouse, torn: &BTreeMap<String, String>) -> Result<Release, Error> {
+    async fn release(&self, lake: &Warehouse, torn: &mut Torn) -> Result<Release, Error> {
         let mut releases = self.releases.lock().await;
         releases.open(lake).await?;
         releases.refresh().await?;
         let release = releases.release().await?;
         self.site.set_released(releases.released().await);
         self.next.send_replace(Some(release.clone()));
+        let torn = torn.under(&release);
         if torn.is_empty() { Ok(release) } else { releases.release_as(torn).await }
     }
 
@@ -436,15 +437,4 @@ impl Pipeline {
             *summary.rows.entry(product.path.clone()).or_default() += rows;
         }
     }
-}
-
-/// By slot: up to where the modules that have begun something else than what is to run have to finish it; nothing where they have not.
-fn torn_until(torn: &mut BTreeMap<String, String>, session: &Session) -> Vec<i64> {
-    let settled: Vec<i64> = session.lanes.iter().map(|lane| lane.settled).collect();
-    let is_done = session.lanes.iter().all(|lane| lane.next >= lane.settled);
-    if torn.is_empty() || is_done {
-        torn.clear();
-        return Vec::new();
-    }
-    settled
 }

@@ -358,12 +358,7 @@ fn torn(plan: &Plan, tables: &[Table], lanes: &[Lane]) -> BTreeMap<String, Strin
 
 /// Writes down where each module stands in the tables that all modules feed, before it may stand apart from the others there. Every commit
 /// names it from then on, so one that knows nothing of a rewind is refused.
-async fn note_progress(
-    plan: &Plan,
-    tables: &mut [Table],
-    lanes: &mut [Lane],
-    topics: &Topics,
-) -> Result<(), Error> {
+async fn note_progress(plan: &Plan, tables: &mut [Table], lanes: &mut [Lane], topics: &Topics) -> Result<(), Error> {
     for table in [DEAD_LETTERS, COMMITS] {
         let mut moves = Vec::new();
         for lane in &*lanes {

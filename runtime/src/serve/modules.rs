@@ -68,9 +68,10 @@ async fn deploy(
 ) -> Result<Response, Problem> {
     let operator = operator(&site, &headers)?;
     let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    let Parameters { why, replaces, as_version, dry_run, .. } =
-        Parameters::parse(query.as_deref(), &["why", "replaces", "as_version", "dry_run"])?;
-    give(&site, operator, why, Act::Deploy(Offer { bytes, replaces, as_version, dry_run })).await
+    let allowed = ["why", "replaces", "as_version", "rebuild", "yes", "dry_run"];
+    let Parameters { why, replaces, as_version, rebuild, yes, dry_run, .. } =
+        Parameters::parse(query.as_deref(), &allowed)?;
+    give(&site, operator, why, Act::Deploy(Offer { bytes, replaces, as_version, rebuild, yes, dry_run })).await
 }
 
 async fn rollback(
@@ -214,6 +215,8 @@ struct Parameters {
     conditions: Vec<String>,
     to: Option<String>,
     as_version: Option<u32>,
+    rebuild: bool,
+    yes: bool,
     rollback: bool,
     dry_run: bool,
 }
@@ -237,6 +240,14 @@ impl Parameters {
                 }
                 "dry_run" => {
                     parameters.dry_run = choice(&name, &value)?;
+                    continue;
+                }
+                "rebuild" => {
+                    parameters.rebuild = choice(&name, &value)?;
+                    continue;
+                }
+                "yes" => {
+                    parameters.yes = choice(&name, &value)?;
                     continue;
                 }
                 "as_version" => {
@@ -264,5 +275,22 @@ fn choice(name: &str, value: &str) -> Result<bool, Problem> {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(Problem::bad_request(format!("`{name}` is true or false, not {value:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_as_they_are_meant_or_refused() {
+        let allowed = ["why", "as_version", "rebuild", "yes", "dry_run"];
+        let parse = |query| Parameters::parse(Some(query), &allowed);
+        let why = Some("by kind".to_owned());
+        let meant = Parameters { as_version: Some(2), rebuild: true, why, ..Parameters::default() };
+        assert_eq!(parse("as_version=2&rebuild=true&yes=false&why=by+kind").ok(), Some(meant));
+        for wrong in ["as_version=", "as_version=-2", "as_version=v2", "rebuild=yes", "yes=1", "replaces=ab"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

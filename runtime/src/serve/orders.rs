@@ -135,6 +135,10 @@ pub struct Offer {
     pub replaces: Option<String>,
     /// Beside the module of its name, as this version of it; in its place without.
     pub as_version: Option<u32>,
+    /// Make the products of the module anew, with whatever columns it gives them, of everything that can still be read.
+    pub rebuild: bool,
+    /// Rebuild them also where records that they were made of are gone.
+    pub yes: bool,
     /// Only say what would change.
     pub dry_run: bool,
 }

@@ -20,4 +20,4 @@ pub use limits::Limits;
 pub(crate) use module::is_host_interface;
 pub use module::{ModuleFile, ReadError, Unusable};
 pub use process::{Module, Output, Processed, Reject};
-pub use version::{FIRST_VERSION, deployed_as, version_name};
+pub use version::{FIRST_VERSION, deployed_as, version_name, version_of};

@@ -3,8 +3,8 @@
 use super::abi::{ColumnsIn, MODULE, OutcomeOut, OutputOut, Process};
 use super::host::{Guest, Host};
 use super::limits::clean;
-use super::version::deployed_as;
 use super::lower::Lowered;
+use super::version::deployed_as;
 use super::{Error, ModuleFile, raise};
 use crate::columns::arrow_fields;
 use arrow_array::{ArrayRef, UInt32Array};

@@ -20,13 +20,21 @@ pub fn version_name(name: &str, version: u32) -> String {
 /// | any other            | `None`: a module does not go by that name                                |
 #[must_use]
 pub fn deployed_as(manifest: &Manifest, name: &str) -> Option<Manifest> {
-    if manifest.name == name {
-        return Some(manifest.clone());
+    match version_of(&manifest.name, name)? {
+        version if version < FIRST_VERSION => Some(manifest.clone()),
+        version => Some(versioned(manifest, version)),
     }
-    let version = name.strip_prefix(manifest.name.as_str())?.strip_prefix("_v")?.parse().ok()?;
+}
+
+/// The version of the module `plain` that is deployed as `name`; the module itself counts as 1.
+#[must_use]
+pub fn version_of(plain: &str, name: &str) -> Option<u32> {
+    if plain == name {
+        return Some(FIRST_VERSION - 1);
+    }
+    let version = name.strip_prefix(plain)?.strip_prefix("_v")?.parse().ok()?;
     // One version has one name: neither `_v02` nor `_v+2`.
-    let is_its = version >= FIRST_VERSION && version_name(&manifest.name, version) == name;
-    is_its.then(|| versioned(manifest, version))
+    (version >= FIRST_VERSION && version_name(plain, version) == name).then_some(version)
 }
 
 /// Outputs name their product by its index, so the code needs to know nothing of it.
@@ -75,7 +83,10 @@ mod tests {
         for name in ["retail_v2", "retail_v17"] {
             assert_eq!(deployed_as(&plain, name).unwrap().name, name);
         }
-        for name in ["wholesale", "retail_", "retail_v", "retail_v1", "retail_v02", "retail_v+2", "retail_v2_v3", "etail_v2"] {
+        assert_eq!(["retail", "retail_v17"].map(|name| version_of("retail", name)), [Some(1), Some(17)]);
+        for name in
+            ["wholesale", "retail_", "retail_v", "retail_v1", "retail_v02", "retail_v+2", "retail_v2_v3", "etail_v2"]
+        {
             assert_eq!(deployed_as(&plain, name), None, "{name}");
         }
     }

@@ -27,6 +27,13 @@ pub struct DeployArgs {
     /// the start of their topics. Once it is there, --as-version N deploys the next build of it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub as_version: Option<u32>,
+    /// Make the module's products anew: their tables are emptied, get the columns that this module gives them, and are filled again from the
+    /// start of their topics
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Rebuild also where records that the products were made of are gone: what they became goes for good
+    #[arg(long, requires = "rebuild")]
+    pub yes: bool,
     /// Only say what would change
     #[arg(long)]
     pub dry_run: bool,

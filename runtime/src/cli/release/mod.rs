@@ -39,7 +39,8 @@ pub fn deploy(args: &DeployArgs) -> Result<(), Error> {
     let client = Client::new(&args.server)?;
     let mut query: Vec<(&str, String)> = args.why.iter().map(|why| ("why", why.clone())).collect();
     query.extend(args.as_version.map(|version| ("as_version", version.to_string())));
-    query.push(("dry_run", args.dry_run.to_string()));
+    let choices = [("rebuild", args.rebuild), ("yes", args.yes), ("dry_run", args.dry_run)];
+    query.extend(choices.map(|(name, is_chosen)| (name, is_chosen.to_string())));
     let accepted = offer(&client, file, args.as_version, query)?;
     if args.dry_run { answer(&args.server, &accepted) } else { followed(&client, &args.server, &accepted) }
 }
