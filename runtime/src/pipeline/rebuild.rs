@@ -68,8 +68,8 @@ fn first_read(rows: &[Row], module: &str) -> BTreeMap<SourcePartition, i64> {
     for row in rows[since..].iter().filter(|row| row.is_micro_batch() && row.modules.contains_key(module)) {
         for (of, [from, _]) in &row.offsets {
             let Some(of) = SourcePartition::parse(of).filter(|of| of.reader.is_none()) else { continue };
-            let [from, _] = row.offsets.get(&of.of_reader(module).to_string()).unwrap_or(&[*from, 0]);
-            first.entry(of).and_modify(|first: &mut i64| *first = (*first).min(*from)).or_insert(*from);
+            let from = row.offsets.get(&of.of_reader(module).to_string()).map_or(*from, |[from, _]| *from);
+            first.entry(of).and_modify(|first: &mut i64| *first = (*first).min(from)).or_insert(from);
         }
     }
     first

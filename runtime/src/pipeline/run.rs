@@ -7,7 +7,7 @@ use super::drive::Drive;
 use super::plan::Plan;
 use super::releases::Release;
 use super::report::{Look, standing};
-use super::session::{self, Found, Gone, Session, Stuck};
+use super::session::{self, Found, Gone, Stuck};
 use super::threads::Threads;
 use super::torn::Torn;
 use super::{Error, Pipeline, Remedy, catalog, rewind};
