@@ -77,6 +77,8 @@ pub struct Metrics {
     pub micro_batch: IntGauge,
     /// Records between the next offset and the end of the log, by topic and partition.
     pub lag_records: IntGaugeVec,
+    /// Records between modules that catch up and the others; 0 while all are together.
+    pub catch_up_records: IntGauge,
     /// The watermark in seconds since 1970-01-01T00:00:00Z, by topic and partition.
     pub watermark_seconds: GaugeVec,
     /// The age of the newest record in the live answers, in seconds.
@@ -112,6 +114,10 @@ impl Metrics {
             commits: keep(r, IntCounter::with_opts(opts("commits_total", "Micro-batches committed."))),
             commit_seconds: keep(r, Histogram::with_opts(commit_seconds())),
             micro_batch: keep(r, IntGauge::with_opts(opts("micro_batch", "The number of the last micro-batch."))),
+            catch_up_records: keep(
+                r,
+                IntGauge::with_opts(opts("catch_up_records", "Records between modules that catch up and the others.")),
+            ),
             lag_records: keep(
                 r,
                 IntGaugeVec::new(

@@ -7,6 +7,7 @@ mod audit;
 mod bad_config;
 mod candidates;
 mod case;
+mod catch_up;
 mod commands;
 mod dead_letters;
 mod dev;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         releases::cases(),
         rewinds::cases(),
         versions::cases(),
+        catch_up::cases(),
         audit::cases(),
         dead_letters::cases(),
         dev::cases(),

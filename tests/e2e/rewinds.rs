@@ -103,7 +103,7 @@ fn nowhere(stage: &Stage, instance: &Instance) -> Result<()> {
 }
 
 /// The answers about both modules' products become the same.
-fn same_live(instance: &mut Instance) -> Result<()> {
+pub(crate) fn same_live(instance: &mut Instance) -> Result<()> {
     // Of partitions that a killed process still holds in the group's eyes, the answers follow the tables.
     instance.wait_for(LIMIT, "the live answers to be those of the other module", |instance| {
         let rows = |domain: &str| -> Result<Value> {
@@ -119,7 +119,7 @@ fn same_live(instance: &mut Instance) -> Result<()> {
 }
 
 /// Both modules' tables are the same.
-fn same_tables(stage: &Stage) -> Result<()> {
+pub(crate) fn same_tables(stage: &Stage) -> Result<()> {
     let differ = |left: &str, right: &str, columns: &str| -> Result<()> {
         let sql = format!(
             "select (select count(*) from l) as n, (select count(*) from ((select {columns} from l except all select {columns} from r) \

@@ -154,7 +154,9 @@ impl Ledger {
     /// Whether a module has read anything of a partition.
     #[must_use]
     pub(super) fn has_begun(&self, module: &str, of: &SourcePartition) -> bool {
-        let reads = |entry: &Entry| entry.offsets.contains_key(of) && entry.modules.contains(module);
+        let reads = |entry: &Entry| {
+            entry.modules.contains(module) && entry.ranges_of(module).any(|(of_row, _)| of_row.of_all() == *of)
+        };
         self.entries.iter().any(|entry| !entry.is_move && reads(entry))
     }
 
@@ -237,11 +239,16 @@ impl Entry {
     }
 
     /// What a module read of each partition.
-    pub(super) fn ranges_of(&self, module: &str) -> impl Iterator<Item = (&SourcePartition, &Range<i64>)> {
-        let all = self.offsets.iter().filter(|(partition, _)| partition.reader.is_none());
-        all.map(move |(partition, range)| {
-            self.offsets.get_key_value(&partition.of_reader(module)).unwrap_or((partition, range))
-        })
+    pub(super) fn ranges_of<'a>(
+        &'a self,
+        module: &'a str,
+    ) -> impl Iterator<Item = (&'a SourcePartition, &'a Range<i64>)> {
+        // A module that catches up beside the others stands alone in a row.
+        let is_its = move |partition: &SourcePartition| match &partition.reader {
+            None => !self.offsets.contains_key(&partition.of_reader(module)),
+            Some(reader) => **reader == *module,
+        };
+        self.offsets.iter().filter(move |(partition, _)| is_its(partition))
     }
 
     fn of(batch: &RecordBatch, row: usize) -> Option<Self> {
@@ -323,6 +330,36 @@ mod tests {
         let ranges = found.entries.iter().flat_map(|entry| entry.ranges_of("retail")).map(|(_, range)| range.clone());
         assert_eq!(ranges.collect::<Vec<_>>(), [0..10, 10..30, 10..25, 25..40, 40..50]);
         assert_eq!(ledger(12).chains[&own].faults, ["no micro-batch accounts for offsets 10 to 11"]);
+    }
+
+    #[test]
+    fn a_module_that_catches_up_beside_the_others_stands_alone_in_a_row() {
+        let run = |micro_batch, module: &str, offsets: &[(SourcePartition, Range<i64>)]| Entry {
+            micro_batch,
+            modules: Arc::new([module.to_owned()].into()),
+            offsets: offsets.iter().cloned().collect(),
+            ..Entry::default()
+        };
+        let own = at(0).of_reader("retail");
+        let both = Arc::new(["retail".to_owned(), "wholesale".to_owned()].into());
+        let first = Entry { modules: Arc::clone(&both), ..run(1, "", &[(at(0), 0..10)]) };
+        let last = Entry { modules: both, ..run(6, "", &[(at(0), 40..60), (own.clone(), 35..60)]) };
+        let ledger = Ledger::of(vec![
+            first,
+            run(2, "wholesale", &[(at(0), 10..30)]),
+            run(3, "retail", &[(own.clone(), 10..25)]),
+            run(4, "wholesale", &[(at(0), 30..40)]),
+            run(5, "retail", &[(own.clone(), 25..35)]),
+            last,
+        ]);
+        for of in [&own, &at(0)] {
+            assert_eq!((ledger.chains[of].next, ledger.chains[of].faults.len()), (60, 0), "{of}");
+        }
+        let ranges = |micro_batch: usize, module| -> Vec<_> {
+            ledger.entries[micro_batch - 1].ranges_of(module).map(|(_, range)| range.clone()).collect()
+        };
+        assert_eq!((ranges(3, "retail"), ranges(3, "wholesale")), (vec![10..25], vec![]));
+        assert_eq!((ranges(6, "retail"), ranges(6, "wholesale")), (vec![35..60], vec![40..60]));
     }
 
     #[test]

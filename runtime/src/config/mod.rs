@@ -17,7 +17,7 @@ mod value;
 pub use error::Error;
 pub use kafka::{Kafka, Sharing, Start, Topic};
 pub use sections::{
-    Gold, Lake, Log, LogFormat, Masks, MicroBatch, Module, Operator, Serve, Shutdown, Transform, Workers,
+    CatchUp, Gold, Lake, Log, LogFormat, Masks, MicroBatch, Module, Operator, Serve, Shutdown, Transform, Workers,
 };
 pub use value::{Properties, Secret};
 
@@ -53,6 +53,9 @@ pub struct Config {
     /// The threads that do the work.
     #[serde(default)]
     pub workers: Workers,
+    /// Modules that are behind the others.
+    #[serde(default)]
+    pub catch_up: CatchUp,
     /// Gold tables and their windows.
     #[serde(default)]
     pub gold: Gold,

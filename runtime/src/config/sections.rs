@@ -101,6 +101,23 @@ pub struct Workers {
     pub count: Option<NonZeroUsize>,
 }
 
+/// `[catch_up]`: modules that are behind the others, since they are new, were rewound, or were resumed after a pause.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CatchUp {
+    /// A module with so many records more before it than the one that is furthest ahead is read apart, by threads of its own at low
+    /// priority, until a tenth of that is left; then it joins the others. Larger: the others wait until a backlog of that size is read.
+    /// Smaller: a short backlog too costs a second reading of the topic, the memory of a second open micro-batch, and a moment's
+    /// standstill at the end. Default 100,000.
+    pub behind: u64,
+}
+
+impl Default for CatchUp {
+    fn default() -> Self {
+        Self { behind: 100_000 }
+    }
+}
+
 /// `[gold]`: gold tables and their windows.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

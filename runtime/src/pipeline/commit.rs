@@ -74,7 +74,9 @@ impl Tables {
         let commits = self.tables.iter_mut().enumerate().filter(of_kind).map(|(index, table)| {
             let offsets = moves(plan, table, group, plan.tables[index].topic);
             let feeds = |topic: usize| plan.tables[index].topic.is_none_or(|fed_by| fed_by == topic);
-            let unmoved = group.unmoved.iter().filter(|(_, topic)| feeds(*topic));
+            // Beside others, who move what all share.
+            let is_shared = plan.catches_up && plan.tables[index].topic.is_none();
+            let unmoved = group.unmoved.iter().filter(|(_, topic)| feeds(*topic) && !is_shared);
             let unmoved = unmoved.map(|(of, _)| (of.clone(), table.offsets().get(of))).collect();
             let commit = Commit {
                 add: group.files[index].clone(),
@@ -125,16 +127,18 @@ fn points(kind: TableKind) -> [&'static str; 2] {
 }
 
 /// Every owned partition of the table's topic, from where the table stands to the micro-batch's end. Where modules have progress of their
-/// own in the table, theirs moves too.
+/// own in the table, theirs moves too; of what all modules feed it is all that those who catch up move.
 fn moves(plan: &Plan, table: &Table, group: &Group, topic: Option<usize>) -> Vec<OffsetMove> {
     let fed_by = |(_, of, _): &&(SourcePartition, usize, i64)| topic.is_none_or(|topic| topic == *of);
     let step = |partition: SourcePartition, next: i64| {
         let from = table.offsets().get(&partition);
         OffsetMove { partition, from, next: from.map_or(next, |from| from.max(next)) }
     };
-    let mut moves = Vec::new();
+    let (mut moves, fed_by_one) = (Vec::new(), topic.is_some());
     for (partition, topic, next) in group.positions.iter().filter(fed_by) {
-        moves.push(step(partition.clone(), *next));
+        if !plan.catches_up || fed_by_one {
+            moves.push(step(partition.clone(), *next));
+        }
         let own = plan.readers(*topic).map(|reader| partition.of_reader(reader));
         moves.extend(own.filter(|own| table.offsets().get(own).is_some()).map(|own| step(own, *next)));
     }

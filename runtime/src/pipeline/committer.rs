@@ -21,6 +21,7 @@ use crate::sink::system::RedrivenCounts;
 use crate::sink::{DataFile, FileWriter, Warehouse};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Files of a state table from which on it is rewritten as one snapshot, once the younger ones together are half as large as the largest;
@@ -73,6 +74,8 @@ pub(super) struct Committer {
     pub(super) shadows: Arc<Shadows>,
     pub(super) horizon: horizon::Horizon,
     pub(super) micro_batch: i64,
+    /// The number of the newest micro-batch of all committers of this process.
+    pub(super) numbers: Arc<AtomicI64>,
     /// By slot: the committed next offset.
     pub(super) committed: Vec<i64>,
     pub(super) opened: Instant,
@@ -114,7 +117,7 @@ impl Committer {
     }
 
     fn has_progress(&self) -> bool {
-        let next = |slot: usize| self.progress.lanes[slot].next.load(std::sync::atomic::Ordering::Relaxed);
+        let next = |slot: usize| self.progress.lanes[slot].next.load(Ordering::Relaxed);
         self.committed.iter().enumerate().any(|(slot, committed)| next(slot) > *committed)
     }
 
@@ -140,8 +143,9 @@ impl Committer {
         if is_asked || snapshot.contains(&true) {
             self.follow().await?;
         }
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         let close = Close {
-            micro_batch: self.micro_batch + 1,
+            micro_batch: number,
             horizons_ms: self.horizon.ms().to_vec(),
             snapshot,
             forget_us: self.forgotten_us.clone(),
@@ -174,6 +178,8 @@ impl Committer {
         let offsets = if share.has_moved(&self.committed, &self.redrives) {
             self.commit(&close, share, started).await?
         } else {
+            // Unless another took the next one, the number is free again.
+            let _ = self.numbers.compare_exchange(number, number - 1, Ordering::Relaxed, Ordering::Relaxed);
             Vec::new()
         };
         if let Some(next) = close.next {
@@ -185,6 +191,13 @@ impl Committer {
             self.plan = next;
         }
         Ok(offsets)
+    }
+
+    /// Commits what was read, as the last of a session.
+    pub(super) async fn finish(&mut self) -> Result<(), Error> {
+        self.is_last = true;
+        self.close().await?;
+        self.publish_gold().await
     }
 
     /// What a worker said before it ended.
@@ -403,8 +416,9 @@ impl Committer {
 
     /// Starts a checkpoint for each log that has grown enough; in the background, since commits do not wait for it.
     fn checkpoint_logs(&mut self) {
-        for (table, newest) in self.tables.tables.iter().zip(&mut self.checkpoints) {
-            if table.version() >= *newest + CHECKPOINT_EVERY {
+        for ((table, of), newest) in self.tables.tables.iter().zip(&self.plan.tables).zip(&mut self.checkpoints) {
+            let is_anothers = self.plan.catches_up && of.topic.is_none();
+            if !is_anothers && table.version() >= *newest + CHECKPOINT_EVERY {
                 *newest = table.version();
                 self.checkpointing.spawn_blocking(table.checkpoint(&self.lake));
             }

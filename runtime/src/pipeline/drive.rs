@@ -1,15 +1,36 @@
-//! What a session is driven by: when it is told to end, how long its last work may take, and whom it tells how far it is.
+//! Drives a session: commits whenever that is due, until it is told to end; how long its last work may take, and whom it tells how far it
+//! is.
 
+use super::catch_up::CatchUp;
 use super::committer::Committer;
+use super::plan::Plan;
 use super::releases::Release;
+use super::run::End;
 use super::threads::Threads;
-use super::{Error, Options};
+use super::{Error, Options, Pipeline, catalog, session};
 use crate::clock;
 use crate::release::Target;
+use crate::serve::status::State;
 use crate::source::{Lease, Membership};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// How often the committer looks whether something is due.
+pub(super) const TICK: Duration = Duration::from_millis(20);
+
+/// How often the status is brought up to date.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked what other instances committed.
+pub(super) const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether somebody moved offsets.
+pub(super) const MOVES_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the topics are asked for new partitions.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(30);
 
 /// What a session is driven by.
 pub(super) struct Drive<'a> {
@@ -34,10 +55,10 @@ pub(super) struct Drive<'a> {
 
 impl Drive<'_> {
     /// What is to run, if that is something else than what the session runs, and that has nothing left to finish.
-    pub(super) fn other_release(&self, committer: &Committer) -> Option<Release> {
+    fn other_release(&self, committer: &Committer, running: &Arc<Plan>) -> Option<Release> {
         let is_finished = self.torn_until.iter().zip(&committer.committed).all(|(until, committed)| committed >= until);
         let next = self.next.borrow();
-        next.as_ref().filter(|next| is_finished && !Arc::ptr_eq(&next.plan, &committer.plan)).cloned()
+        next.as_ref().filter(|next| is_finished && !Arc::ptr_eq(&next.plan, running)).cloned()
     }
 
     /// Does work that may take as long as it takes until the session is told to end, and from then on as long as the grace lasts: what is
@@ -75,5 +96,126 @@ impl Drive<'_> {
             ((partition.topic.to_string(), partition.partition), *next)
         };
         member.committed(&offsets.iter().map(named).collect::<Vec<_>>());
+    }
+}
+
+impl Pipeline {
+    /// Commits what was read.
+    pub(super) async fn drain(&self, committer: &mut Committer, drive: &Drive<'_>) -> Result<(), Error> {
+        self.state(State::Draining);
+        drive.told_at.get_or_init(clock::instant);
+        drive.in_time(committer.finish()).await
+    }
+
+    /// Commits whenever it is due, until the end.
+    pub(super) async fn drive(
+        &self,
+        committer: &mut Committer,
+        threads: &Threads,
+        mut catch_up: Option<&mut CatchUp>,
+        drive: &Drive<'_>,
+    ) -> Result<End, Error> {
+        let (options, targets) = (drive.options, drive.targets);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut looked, now): (Option<Instant>, _) = (None, clock::instant());
+        let (mut asked, mut followed, mut moved) = (now, now, now);
+        loop {
+            ticks.tick().await;
+            if let Ok(result) = committer.parts.try_recv() {
+                // A worker that could not go on says so without being asked.
+                result?;
+            }
+            if threads.is_reader_gone() {
+                return Ok(End::Done);
+            }
+            self.lag.store(committer.progress.lag(), Ordering::Relaxed);
+            let now = clock::instant();
+            if looked.is_none_or(|at| now.duration_since(at) >= LOOK_EVERY) {
+                looked = Some(now);
+                committer.look();
+                self.look_at(catch_up.as_deref_mut());
+            }
+            let catch_up = catch_up.as_deref();
+            if catch_up.is_some_and(CatchUp::is_over) || !self.adopt(committer, threads, catch_up, drive).await? {
+                return Ok(End::Anew);
+            }
+            let position = |slot: usize| committer.progress.lanes[slot].next.load(Ordering::Relaxed);
+            let is_current = || {
+                let is_read = targets.iter().enumerate().all(|(slot, target)| position(slot) >= *target);
+                is_read && !committer.redrives.is_pending()
+            };
+            if *drive.stop.borrow() || (options.until_current && is_current()) {
+                return Ok(End::Done);
+            }
+            if drive.lease.is_some_and(|lease| !lease.is_current()) {
+                return Ok(End::Anew);
+            }
+            let lag = if options.until_current {
+                targets.iter().enumerate().map(|(slot, target)| (target - position(slot)).max(0)).sum()
+            } else {
+                committer.progress.lag()
+            };
+            if committer.is_due(lag) {
+                let offsets = drive.in_time(committer.close()).await?;
+                drive.tell_committed(threads, committer, &offsets);
+                committer.look();
+            }
+            if committer.is_gold_due() {
+                drive.in_time(committer.publish_gold()).await?;
+            }
+            if now.duration_since(followed) >= FOLLOW_EVERY {
+                followed = now;
+                drive.in_time(committer.follow()).await?;
+            }
+            if now.duration_since(moved) >= MOVES_EVERY {
+                moved = now;
+                drive.in_time(committer.look_for_moves()).await?;
+            }
+            if now.duration_since(asked) >= PARTITIONS_EVERY {
+                asked = now;
+                let known = committer.slots.len() + committer.others.slots.len();
+                if drive.has_stuck || self.has_new_partitions(&committer.plan, known).await {
+                    return Ok(End::Anew);
+                }
+            }
+        }
+    }
+
+    /// Goes on with other modules where that is what is to run; `false` where that takes a new session, since they make other tables, or
+    /// other modules are apart from the rest or might have to be.
+    async fn adopt(
+        &self,
+        committer: &mut Committer,
+        threads: &Threads,
+        catch_up: Option<&CatchUp>,
+        drive: &Drive<'_>,
+    ) -> Result<bool, Error> {
+        let running = catch_up.map_or(&committer.plan, |catch_up| &catch_up.whole);
+        let Some(next) = drive.other_release(committer, running) else { return Ok(true) };
+        let may_part = catch_up.is_some() || !drive.torn_until.is_empty();
+        if may_part || !next.follows(&committer.plan, drive.rewinds) {
+            return Ok(false);
+        }
+        let offsets = drive.in_time(committer.close_with(Some(next.plan))).await?;
+        drive.tell_committed(threads, committer, &offsets);
+        self.site.publish(catalog(&committer.plan, &committer.lake), committer.views.iter().map(Arc::clone));
+        committer.look();
+        Ok(true)
+    }
+
+    /// Whether the topics have more partitions than are read.
+    async fn has_new_partitions(&self, plan: &Arc<Plan>, known: usize) -> bool {
+        let (config, plan) = (Arc::clone(&self.config), Arc::clone(plan));
+        let count = tokio::task::spawn_blocking(move || {
+            let from_files = |name: &str| config.topics.get(name).is_some_and(|topic| topic.path.is_some());
+            let mut count = 0;
+            for topic in &plan.topics {
+                let partitions = || session::connect(&config, &topic.name).ok()?.partitions(&topic.name).ok();
+                count += if from_files(&topic.name) { 1 } else { partitions()?.len() };
+            }
+            Some(count)
+        });
+        count.await.ok().flatten().is_some_and(|count| count > known)
     }
 }

@@ -2,6 +2,7 @@
 
 mod again;
 mod begin;
+mod catch_up;
 mod chunk;
 mod commit;
 mod committer;
@@ -14,6 +15,7 @@ mod lane;
 mod ledger;
 mod newcomer;
 mod others;
+mod parts;
 mod plan;
 mod progress;
 mod reader;
@@ -21,6 +23,7 @@ mod rebuild;
 mod redrives;
 mod releases;
 mod report;
+mod restore;
 mod rewind;
 mod row;
 mod run;

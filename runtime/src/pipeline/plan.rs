@@ -21,6 +21,9 @@ pub(super) struct Plan {
     pub(super) golds: Vec<Gold>,
     pub(super) tables: Vec<TablePlan>,
     pub(super) shadows: Vec<Shadow>,
+    /// Whether the modules read what others have read already, beside these: then the offsets that all modules share are the others' to
+    /// move, and what is asked for is the others' to do.
+    pub(super) catches_up: bool,
     /// The digests of the modules, by name.
     pub(super) digests: Arc<BTreeMap<String, String>>,
 }
@@ -110,6 +113,7 @@ impl Plan {
             golds: Vec::new(),
             tables: Vec::new(),
             shadows: Vec::new(),
+            catches_up: false,
             digests: Arc::default(),
         };
         let named = modules.iter().map(|module| (module.manifest().name.clone(), module.digest().to_string()));

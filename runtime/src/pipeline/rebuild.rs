@@ -67,9 +67,15 @@ fn first_read(rows: &[Row], module: &str) -> BTreeMap<SourcePartition, i64> {
     let mut first = BTreeMap::new();
     for row in rows[since..].iter().filter(|row| row.is_micro_batch() && row.modules.contains_key(module)) {
         for (of, [from, _]) in &row.offsets {
-            let Some(of) = SourcePartition::parse(of).filter(|of| of.reader.is_none()) else { continue };
-            let from = row.offsets.get(&of.of_reader(module).to_string()).map_or(*from, |[from, _]| *from);
-            first.entry(of).and_modify(|first: &mut i64| *first = (*first).min(from)).or_insert(from);
+            let Some(of) = SourcePartition::parse(of) else { continue };
+            // Where the module stands apart, its own range counts.
+            let is_its = match &of.reader {
+                None => !row.offsets.contains_key(&of.of_reader(module).to_string()),
+                Some(reader) => **reader == *module,
+            };
+            if is_its {
+                first.entry(of.of_all()).and_modify(|first: &mut i64| *first = (*first).min(*from)).or_insert(*from);
+            }
         }
     }
     first
@@ -126,6 +132,10 @@ mod tests {
         check(&[row(MicroBatch, "wholesale", &[("orders#0/0", 7)])], &[]);
         let own = row(MicroBatch, "retail", &[("orders#0/0", 7), ("orders#0/0@retail", 3)]);
         check(&[own.clone()], &[("orders#0/0", 3)]);
+        check(
+            &[row(MicroBatch, "retail", &[("orders#0/0@retail", 3), ("orders#0/1@wholesale", 1)])],
+            &[("orders#0/0", 3)],
+        );
         check(&[own, row(Rebuilt, "retail", &[("orders#0/0@retail", 9)]), runs[1].clone()], &[("orders#0/0", 17)]);
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Redrives {
     looked: Instant,
     /// When requests could not be read: until it is looked again nothing is taken.
     failed: Option<Instant>,
+    /// Whether all requests are left to those who read beside.
+    is_idle: bool,
     /// By slot.
     sequences: Vec<Sequence>,
 }
@@ -113,10 +115,10 @@ pub(super) struct Asked {
 
 impl Redrives {
     /// Opens the table; makes it if there is none.
-    pub(super) async fn open(config: &Config, lake: &Warehouse) -> Result<Self, Error> {
+    pub(super) async fn open(config: &Config, lake: &Warehouse, is_idle: bool) -> Result<Self, Error> {
         let layout = redrives::layout();
         let table = Table::open(lake, &config.pipeline, redrives::spec(&layout)).await?;
-        Ok(Self { table, looked: clock::instant(), failed: None, sequences: Vec::new() })
+        Ok(Self { table, looked: clock::instant(), failed: None, is_idle, sequences: Vec::new() })
     }
 
     /// The sequences of a topic's partitions, or of all, of which something was ever asked.
@@ -148,7 +150,7 @@ impl Redrives {
     /// Looks for new requests, once in a while. A store that does not answer is asked again later.
     pub(super) async fn look(&mut self) -> Result<(), Error> {
         let now = clock::instant();
-        if now.duration_since(self.looked) < LOOK_EVERY {
+        if self.is_idle || now.duration_since(self.looked) < LOOK_EVERY {
             return Ok(());
         }
         self.looked = now;
@@ -164,7 +166,7 @@ impl Redrives {
 
     /// Whether something is asked for and not done.
     pub(super) fn is_pending(&self) -> bool {
-        self.sequences.iter().any(|sequence| self.end(sequence) > sequence.next)
+        !self.is_idle && self.sequences.iter().any(|sequence| self.end(sequence) > sequence.next)
     }
 
     /// Whether the next micro-batch has something of it to do.
@@ -181,10 +183,10 @@ impl Redrives {
         &self.sequences[slot].partition
     }
 
-    /// Whether anything was ever asked of a slot's partition: then every commit names its sequence.
+    /// Whether anything was ever asked of a slot's partition: then every commit names its sequence, unless it is the business of others.
     pub(super) fn is_known(&self, slot: usize) -> bool {
         let sequence = &self.sequences[slot];
-        sequence.next > 0 || self.table.offsets().get(&sequence.partition).is_some()
+        !self.is_idle && (sequence.next > 0 || self.table.offsets().get(&sequence.partition).is_some())
     }
 
     /// Whether these numbers, by slot, are past what is committed.

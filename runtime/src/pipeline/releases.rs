@@ -204,7 +204,7 @@ impl Releases {
                 standing.shadow = None;
             }
         }
-        self.release_of(&standings).await
+        self.release_of(&standings, false).await
     }
 
     /// What is to run, with one module as if it stood otherwise.
@@ -225,14 +225,14 @@ impl Releases {
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
-        let release = self.release_of(&standings).await?;
+        let release = self.release_of(&standings, false).await?;
         if instead.is_none() {
             self.built = Some((key, release.clone()));
         }
         Ok(release)
     }
 
-    async fn release_of(&mut self, standings: &BTreeMap<String, Standing>) -> Result<Release, Error> {
+    async fn release_of(&mut self, standings: &BTreeMap<String, Standing>, catches_up: bool) -> Result<Release, Error> {
         let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
         let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
         for (name, standing) in standings {
@@ -252,9 +252,24 @@ impl Releases {
         }
         topics.sort();
         topics.dedup();
-        let plan = Plan::new(&self.config, &modules, &shadows)?;
+        let plan = Plan { catches_up, ..Plan::new(&self.config, &modules, &shadows)? };
         check_topics(&self.config, &plan)?;
         Ok(Release { plan: Arc::new(plan), topics, paused, rewinds })
+    }
+
+    /// What is to run, in two: without the modules that are `behind`, and these alone, which catch up beside the others.
+    pub(super) async fn split(&mut self, behind: &[String]) -> Result<(Release, Release), Error> {
+        let standings = self.standings();
+        let without = |leave: &dyn Fn(&String) -> bool| {
+            let mut standings = standings.clone();
+            for (_, standing) in standings.iter_mut().filter(|(name, _)| leave(name)) {
+                standing.paused.get_or_insert_with(|| "it is read apart".to_owned());
+            }
+            standings
+        };
+        let ahead = self.release_of(&without(&|name| behind.contains(name)), false).await?;
+        let behind = self.release_of(&without(&|name| !behind.contains(name)), true).await?;
+        Ok((ahead, behind))
     }
 
     fn standings(&self) -> BTreeMap<String, Standing> {

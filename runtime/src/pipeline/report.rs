@@ -1,5 +1,6 @@
 //! Tells the site and the metrics what the pipeline is doing; nothing here is on the hot path.
 
+use super::committer::Committer;
 use super::horizon::Horizon;
 use super::ledger::{Counts, ModuleCounts};
 use super::plan::Plan;
@@ -32,23 +33,42 @@ pub(super) struct Report {
 }
 
 /// What a look takes in.
-pub(super) struct Look<'a> {
-    pub(super) now_ms: i64,
-    pub(super) plan: &'a Plan,
-    pub(super) slots: &'a [Slot],
+struct Look<'a> {
+    now_ms: i64,
+    plan: &'a Plan,
+    slots: &'a [Slot],
     /// Partitions of other instances.
-    pub(super) elsewhere: &'a [Slot],
+    elsewhere: &'a [Slot],
     /// Partitions that cannot be read on.
-    pub(super) stopped: &'a [(SourcePartition, String)],
-    pub(super) progress: &'a Progress,
-    pub(super) tables: &'a [Table],
-    pub(super) horizon: &'a Horizon,
+    stopped: &'a [(SourcePartition, String)],
+    progress: &'a Progress,
+    tables: &'a [Table],
+    horizon: &'a Horizon,
+}
+
+impl Committer {
+    /// Shows how far everything is.
+    pub(super) fn look(&mut self) {
+        self.report.look(&Look {
+            now_ms: self.clock.now_ms(),
+            plan: &self.plan,
+            slots: &self.slots,
+            elsewhere: &self.others.slots,
+            stopped: &self.stopped,
+            progress: &self.progress,
+            tables: &self.tables.tables,
+            horizon: &self.horizon,
+        });
+    }
 }
 
 impl Report {
     pub(super) fn new(site: Arc<Site>, plan: &Plan, last_micro_batch: i64) -> Self {
         let last = (last_micro_batch > 0).then_some(last_micro_batch);
         let commits = Commits { micro_batch: last, ..Commits::default() };
+        if !plan.catches_up {
+            site.update_status(|status| (status.modules, status.products, status.catch_up) = Default::default());
+        }
         Self { site, total: Counts::new(plan), commits, micro_batches: 0, looks: VecDeque::new(), counted: Vec::new() }
     }
 
@@ -100,7 +120,16 @@ impl Report {
     }
 
     /// Looks at everything and shows it.
-    pub(super) fn look(&mut self, look: &Look<'_>) {
+    fn look(&mut self, look: &Look<'_>) {
+        let modules = self.modules(look);
+        let products = self.products(look);
+        self.site.update_status(|status: &mut Status| {
+            renew(&mut status.modules, &modules, |module| module.name.clone());
+            renew(&mut status.products, &products, |product| (product.layer == Layer::Gold, product.path.clone()));
+        });
+        if look.plan.catches_up {
+            return;
+        }
         let records = look.progress.read();
         self.looks.push_back((look.now_ms, records));
         if self.looks.len() > LOOKS + 1 {
@@ -114,21 +143,6 @@ impl Report {
             .map(|newest| if lag == 0 { 0.0 } else { milliseconds(look.now_ms - newest).max(0.0) / 1000.0 });
         self.count(look, freshness);
         let topics = self.topics(look);
-        let modules = look.plan.modules.iter().zip(&self.total.modules).map(|(module, counts)| {
-            let manifest = module.manifest();
-            status::Module {
-                name: manifest.name.clone(),
-                version: manifest.version.clone(),
-                owner: manifest.owner.clone(),
-                digest: module.digest().to_string(),
-                parked: None,
-                records: counts.records,
-                rejects: counts.rejects,
-                traps: counts.traps,
-                nanoseconds_per_event: (counts.records > 0).then(|| seconds(counts) * 1e9 / as_f64(counts.records)),
-            }
-        });
-        let (modules, products): (Vec<_>, Vec<_>) = (modules.collect(), self.products(look));
         let (commits, rate) = (self.commits.clone(), self.rate());
         let (state, _) = standing(look.slots, look.stopped);
         self.site.update_status(|status: &mut Status| {
@@ -136,8 +150,6 @@ impl Report {
                 status.state.clone_from(&state);
             }
             status.topics.clone_from(&topics);
-            status.modules.clone_from(&modules);
-            status.products.clone_from(&products);
             status.commits.clone_from(&commits);
             status.throughput.records_per_second = rate;
             status.freshness_seconds = freshness;
@@ -191,6 +203,24 @@ impl Report {
         topics
     }
 
+    fn modules(&self, look: &Look<'_>) -> Vec<status::Module> {
+        let modules = look.plan.modules.iter().zip(&self.total.modules).map(|(module, counts)| {
+            let manifest = module.manifest();
+            status::Module {
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+                owner: manifest.owner.clone(),
+                digest: module.digest().to_string(),
+                parked: None,
+                records: counts.records,
+                rejects: counts.rejects,
+                traps: counts.traps,
+                nanoseconds_per_event: (counts.records > 0).then(|| seconds(counts) * 1e9 / as_f64(counts.records)),
+            }
+        });
+        modules.collect()
+    }
+
     fn products(&self, look: &Look<'_>) -> Vec<status::Product> {
         let product = |path: &str, layer: Layer, table: &Table, rows_total: u64| status::Product {
             path: path.to_owned(),
@@ -224,6 +254,13 @@ pub(super) fn standing(slots: &[Slot], stopped: &[(SourcePartition, String)]) ->
         }
         _ => (State::Running, Readiness::Ready),
     }
+}
+
+/// Replaces what goes by the same name: modules that catch up are reported by their own committer.
+fn renew<T: Clone, N: Ord>(all: &mut Vec<T>, own: &[T], name: impl Fn(&T) -> N) {
+    all.retain(|known| own.iter().all(|own| name(own) != name(known)));
+    all.extend(own.iter().cloned());
+    all.sort_by_cached_key(name);
 }
 
 fn topic_of<'a>(topics: &'a mut Vec<Topic>, partition: &SourcePartition) -> &'a mut Topic {

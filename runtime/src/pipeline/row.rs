@@ -18,14 +18,17 @@ impl Committer {
         let stood = |partition: &SourcePartition| self.tables.tables[COMMITS].offsets().get(partition);
         let mut offsets: BTreeMap<String, [i64; 2]> = BTreeMap::new();
         for (partition, topic, next) in &group.positions {
-            let from = stood(partition);
-            // Before the first row only the modules' own progress says where the reading began.
-            let begun = || self.plan.readers(*topic).filter_map(|reader| stood(&partition.of_reader(reader))).min();
-            let start = from.or_else(begun).unwrap_or(0);
-            offsets.insert(partition.to_string(), [start, from.map_or(*next, |from| from.max(*next))]);
-            // What a module reads behind or before the others is told beside it.
+            let from = stood(partition).filter(|_| !self.plan.catches_up);
+            if !self.plan.catches_up {
+                // Before the first row only the modules' own progress says where the reading began.
+                let begun = || self.plan.readers(*topic).filter_map(|reader| stood(&partition.of_reader(reader))).min();
+                let start = from.or_else(begun).unwrap_or(0);
+                offsets.insert(partition.to_string(), [start, from.map_or(*next, |from| from.max(*next))]);
+            }
+            // What a module reads behind or before the others is told beside it, or alone.
             for own in self.plan.readers(*topic).map(|reader| partition.of_reader(reader)) {
-                if let Some(from_own) = stood(&own).filter(|own| from.is_some_and(|from| *own != from)) {
+                let is_apart = |own: &i64| self.plan.catches_up || from.is_some_and(|from| *own != from);
+                if let Some(from_own) = stood(&own).filter(is_apart) {
                     offsets.insert(own.to_string(), [from_own, from_own.max(*next)]);
                 }
             }

@@ -1,16 +1,15 @@
 //! Runs a pipeline: starts the threads, commits until told to stop, and starts over where that helps.
 
+use super::catch_up::CatchUp;
 use super::commit::chain;
 use super::committer::Committer;
 use super::desk::Desk;
 use super::drive::Drive;
-use super::plan::Plan;
+use super::parts::{Parts, Running};
 use super::releases::Release;
-use super::report::{Look, standing};
 use super::session::{self, Found, Gone, Stuck};
-use super::threads::Threads;
 use super::torn::Torn;
-use super::{Error, Pipeline, Remedy, catalog, rewind};
+use super::{Error, Pipeline, Remedy, rewind};
 use crate::clock;
 use crate::config::Sharing;
 use crate::serve::status::{Failure, State};
@@ -19,25 +18,9 @@ use crate::sink::Warehouse;
 use crate::source::{self, Membership, TopicPartition};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
-
-/// How often the committer looks whether something is due.
-const TICK: Duration = Duration::from_millis(20);
-
-/// How often the status is brought up to date.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// How often it is looked what other instances committed.
-const FOLLOW_EVERY: Duration = Duration::from_millis(500);
-
-/// How often it is looked whether somebody moved offsets.
-const MOVES_EVERY: Duration = Duration::from_secs(5);
-
-/// How often the topics are asked for new partitions.
-const PARTITIONS_EVERY: Duration = Duration::from_secs(30);
 
 /// The longest wait before the start is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -69,7 +52,7 @@ pub struct Summary {
 }
 
 /// Why a session ended without an error.
-enum End {
+pub(super) enum End {
     /// It was told to, or it is current.
     Done,
     /// A topic has more partitions than the session reads, the group has given this instance others, or modules run that make other tables.
@@ -170,7 +153,7 @@ impl Pipeline {
         }
     }
 
-    fn state(&self, state: State) {
+    pub(super) fn state(&self, state: State) {
         self.site.update_status(|status| status.state = state.clone());
     }
 
@@ -181,7 +164,7 @@ impl Pipeline {
         });
     }
 
-    fn passed_over(&self, stuck: &Stuck) {
+    pub(super) fn passed_over(&self, stuck: &Stuck) {
         tracing::error!(error = %stuck.error, "a partition is not read; the others go on");
         self.failed(&stuck.error.to_string());
     }
@@ -203,10 +186,9 @@ impl Pipeline {
         let lake = Warehouse::open(&self.config.lake.location, &options_of_lake.collect())?;
         lake.probe().await?;
         let release = self.release(&lake, torn).await?;
-        let plan = &release.plan;
         rewind::finish(&self.config, &lake, &release, self.clock.now_ms()).await?;
-        let tables = session::open_tables(&self.config, plan, &lake).await?;
-        let found = tokio::task::block_in_place(|| session::discover(&self.config, plan))?;
+        let tables = session::open_tables(&self.config, &release.plan, &lake).await?;
+        let found = tokio::task::block_in_place(|| session::discover(&self.config, &release.plan))?;
         if !options.until_current {
             self.join(membership, &release)?;
         }
@@ -220,20 +202,18 @@ impl Pipeline {
                 }
             }
         };
-        let mut session = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
-        if torn.take(&mut session.torn, &release) {
-            tracing::info!(digests = ?torn.under(&release), "what other modules have begun is finished by them first");
+        let opened = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
+        let may_part = !options.until_current && torn.under(&release).is_empty();
+        let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may_part).await?;
+        if let Some(begun) = parts.torn() {
+            tracing::info!(digests = ?begun, "what other modules have begun is finished by them first");
+            torn.take(begun, &parts.live.0);
             return Ok(End::Anew);
         }
-        let torn_until = torn.until(&session);
-        self.site.publish(catalog(plan, &lake), session.views.iter().map(Arc::clone));
-        let targets: Vec<i64> = session.slots.iter().map(|slot| slot.log.end).collect();
-        let stuck = std::mem::take(&mut session.stuck);
-        stuck.iter().for_each(|stuck| self.passed_over(stuck));
-        let (mut committer, threads) = self.start(plan, lake, session, &stuck)?;
-        let (state, readiness) = standing(&committer.slots, &committer.stopped);
-        self.site.set_readiness(readiness);
-        self.state(state);
+        let torn_until = torn.until(&parts.live.1.lanes);
+        let (rewinds, grace) = (parts.live.0.rewinds.clone(), self.config.shutdown.grace);
+        let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake).await?;
+        let targets: Vec<i64> = committer.slots.iter().map(|slot| slot.log.end).collect();
         let drive = Drive {
             options,
             stop: stop.clone(),
@@ -241,20 +221,26 @@ impl Pipeline {
             lease: lease.as_ref(),
             membership: membership.as_ref().map(|joined| &*joined.member),
             next: self.next.clone(),
-            rewinds: &release.rewinds,
+            rewinds: &rewinds,
             torn_until: &torn_until,
-            grace: self.config.shutdown.grace,
+            grace,
             told_at: OnceLock::new(),
             has_stuck: !stuck.is_empty(),
         };
-        let ended = self.drive(&mut committer, &threads, &drive).await;
+        let ended = self.drive(&mut committer, &threads, catch_up.as_mut(), &drive).await;
+        catch_up.iter().for_each(CatchUp::stop);
         let readers = threads.stop_readers();
-        let ended = match (ended, readers) {
+        let mut ended = match (ended, readers) {
             (Ok(end), Ok(())) => self.drain(&mut committer, &drive).await.map(|()| end),
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
+        if let Some(catch_up) = catch_up {
+            let (apart, caught_up) = catch_up.end(&drive).await;
+            apart.iter().for_each(|apart| self.add_up(summary, apart));
+            ended = ended.and_then(|end| caught_up.map(|()| end));
+        }
         committer.finish_checkpoints(matches!(ended, Ok(End::Done))).await;
-        self.look(&mut committer);
+        committer.look();
         self.add_up(summary, &committer);
         match stuck.into_iter().next() {
             // A batch job has not done its work while a partition could not be read.
@@ -302,127 +288,6 @@ impl Pipeline {
     fn shared(&self, found: &Found) -> Vec<TopicPartition> {
         let all = found.slots.iter().map(|slot| (slot.partition.topic.to_string(), slot.partition.partition));
         all.filter(|(topic, _)| !self.is_of_files(topic)).collect()
-    }
-
-    /// Commits what was read.
-    async fn drain(&self, committer: &mut Committer, drive: &Drive<'_>) -> Result<(), Error> {
-        self.state(State::Draining);
-        drive.told_at.get_or_init(clock::instant);
-        committer.is_last = true;
-        drive
-            .in_time(async {
-                committer.close().await?;
-                committer.publish_gold().await
-            })
-            .await
-    }
-
-    /// Commits whenever it is due, until the end.
-    async fn drive(&self, committer: &mut Committer, threads: &Threads, drive: &Drive<'_>) -> Result<End, Error> {
-        let (options, targets) = (drive.options, drive.targets);
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut looked, now): (Option<Instant>, _) = (None, clock::instant());
-        let (mut asked, mut followed, mut moved) = (now, now, now);
-        loop {
-            ticks.tick().await;
-            if let Ok(result) = committer.parts.try_recv() {
-                // A worker that could not go on says so without being asked.
-                result?;
-            }
-            if threads.is_reader_gone() {
-                return Ok(End::Done);
-            }
-            self.lag.store(committer.progress.lag(), Ordering::Relaxed);
-            let now = clock::instant();
-            if looked.is_none_or(|at| now.duration_since(at) >= LOOK_EVERY) {
-                looked = Some(now);
-                self.look(committer);
-            }
-            if !self.adopt(committer, threads, drive).await? {
-                return Ok(End::Anew);
-            }
-            let position = |slot: usize| committer.progress.lanes[slot].next.load(Ordering::Relaxed);
-            let is_current = || {
-                let is_read = targets.iter().enumerate().all(|(slot, target)| position(slot) >= *target);
-                is_read && !committer.redrives.is_pending()
-            };
-            if *drive.stop.borrow() || (options.until_current && is_current()) {
-                return Ok(End::Done);
-            }
-            if drive.lease.is_some_and(|lease| !lease.is_current()) {
-                return Ok(End::Anew);
-            }
-            let lag = if options.until_current {
-                targets.iter().enumerate().map(|(slot, target)| (target - position(slot)).max(0)).sum()
-            } else {
-                committer.progress.lag()
-            };
-            if committer.is_due(lag) {
-                let offsets = drive.in_time(committer.close()).await?;
-                drive.tell_committed(threads, committer, &offsets);
-                self.look(committer);
-            }
-            if committer.is_gold_due() {
-                drive.in_time(committer.publish_gold()).await?;
-            }
-            if now.duration_since(followed) >= FOLLOW_EVERY {
-                followed = now;
-                drive.in_time(committer.follow()).await?;
-            }
-            if now.duration_since(moved) >= MOVES_EVERY {
-                moved = now;
-                drive.in_time(committer.look_for_moves()).await?;
-            }
-            if now.duration_since(asked) >= PARTITIONS_EVERY {
-                asked = now;
-                let known = committer.slots.len() + committer.others.slots.len();
-                if drive.has_stuck || self.has_new_partitions(&committer.plan, known).await {
-                    return Ok(End::Anew);
-                }
-            }
-        }
-    }
-
-    /// Goes on with other modules where that is what is to run; `false` where that takes a new session, since they make other tables.
-    async fn adopt(&self, committer: &mut Committer, threads: &Threads, drive: &Drive<'_>) -> Result<bool, Error> {
-        let Some(next) = drive.other_release(committer) else { return Ok(true) };
-        if !next.follows(&committer.plan, drive.rewinds) {
-            return Ok(false);
-        }
-        let offsets = drive.in_time(committer.close_with(Some(next.plan))).await?;
-        drive.tell_committed(threads, committer, &offsets);
-        self.site.publish(catalog(&committer.plan, &committer.lake), committer.views.iter().map(Arc::clone));
-        self.look(committer);
-        Ok(true)
-    }
-
-    /// Whether the topics have more partitions than are read.
-    async fn has_new_partitions(&self, plan: &Arc<Plan>, known: usize) -> bool {
-        let (config, plan) = (Arc::clone(&self.config), Arc::clone(plan));
-        let count = tokio::task::spawn_blocking(move || {
-            let from_files = |name: &str| config.topics.get(name).is_some_and(|topic| topic.path.is_some());
-            let mut count = 0;
-            for topic in &plan.topics {
-                let partitions = || session::connect(&config, &topic.name).ok()?.partitions(&topic.name).ok();
-                count += if from_files(&topic.name) { 1 } else { partitions()?.len() };
-            }
-            Some(count)
-        });
-        count.await.ok().flatten().is_some_and(|count| count > known)
-    }
-
-    fn look(&self, committer: &mut Committer) {
-        committer.report.look(&Look {
-            now_ms: self.clock.now_ms(),
-            plan: &committer.plan,
-            slots: &committer.slots,
-            elsewhere: &committer.others.slots,
-            stopped: &committer.stopped,
-            progress: &committer.progress,
-            tables: &committer.tables.tables,
-            horizon: &committer.horizon,
-        });
     }
 
     fn add_up(&self, summary: &mut Summary, committer: &Committer) {

@@ -1,21 +1,18 @@
-//! Opens the tables, finds where each partition stands, and restores the aggregate state: everything before the first record.
+//! Opens the tables, and finds where each partition stands and what is to be read from where.
 
 use super::Error;
 use super::begin::{begin, own_floors};
-use super::commit::{Tables, commit_one};
-use super::committer::forgettable_us;
-use super::lane::Lane;
-use super::others::{Others, by_partition};
-use super::plan::{COMMITS, DEAD_LETTERS, Gold, Plan, TableKind};
+use super::commit::commit_one;
+use super::lane::{Lane, OwnFloors};
+use super::others::Others;
+use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
 use super::redrives::Redrives;
 use super::releases::Release;
 use super::topics::Topics;
-use crate::aggregate::{PartitionState, View};
 use crate::checkpoint::SourcePartition;
 use crate::config::{Config, Start};
 use crate::sink::{Commit, OffsetMove, Table, Warehouse};
 use crate::source::{self, Assigned, Files, Kafka, Lease, LogRange, Reader, Settings};
-use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,24 +46,20 @@ pub(super) struct Stuck {
     pub(super) error: Error,
 }
 
-/// Everything that is needed to start reading.
-pub(super) struct Session {
-    pub(super) tables: Tables,
-    pub(super) slots: Vec<Slot>,
+/// Where everything stands before the aggregate state is restored.
+pub(super) struct Opened {
+    pub(super) tables: Vec<Table>,
+    pub(super) found: Found,
+    pub(super) topics: Topics,
     /// Partitions that cannot be read from where the tables stand.
     pub(super) stuck: Vec<Stuck>,
+    /// By slot of `found`.
     pub(super) lanes: Vec<Lane>,
     /// Digests that have begun what is not wholly committed, by module; only those that the plan does not have.
     pub(super) torn: BTreeMap<String, String>,
     /// The partitions that belong to other instances.
     pub(super) others: Others,
     pub(super) redrives: Redrives,
-    pub(super) sources: Vec<Source>,
-    pub(super) views: Vec<Arc<View>>,
-    pub(super) horizons_ms: Vec<i64>,
-    /// By gold product: windows that start before this, in microseconds, were not restored.
-    pub(super) forgotten_us: Vec<i64>,
-    pub(super) micro_batch: i64,
 }
 
 /// Opens the tables, which says whether the products still fit them before anybody else is asked anything.
@@ -77,8 +70,8 @@ pub(super) async fn open_tables(config: &Config, plan: &Plan, lake: &Warehouse) 
     Ok(opened.into_iter().collect::<Result<_, _>>()?)
 }
 
-/// Opens everything else; an error's remedy says whether trying again may help. Of what was `found`, the partitions that `lease` holds
-/// are read; all where there is none.
+/// Finds where everything stands; an error's remedy says whether trying again may help. Of what was `found`, the partitions that `lease`
+/// holds are read; all where there is none.
 pub(super) async fn open(
     config: &Config,
     release: &Release,
@@ -87,7 +80,7 @@ pub(super) async fn open(
     mut found: Found,
     lease: Option<&Lease>,
     gone: &[Gone],
-) -> Result<Session, Error> {
+) -> Result<Opened, Error> {
     let plan = &*release.plan;
     // What others committed while the partitions were waited for: whoever had them may have written until then.
     for table in &mut tables {
@@ -97,8 +90,8 @@ pub(super) async fn open(
     let mut partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
     let readers: Vec<SourcePartition> = found.slots.iter().flat_map(|slot| release.progress_of(slot)).collect();
     partitions.extend(readers);
-    let mut others = Others::new(plan, found.split(lease), config.gold.idle_after);
-    let mut redrives = Redrives::open(config, lake).await?;
+    let others = Others::new(plan, found.split(lease), config.gold.idle_after);
+    let mut redrives = Redrives::open(config, lake, plan.catches_up).await?;
     for (table, of) in tables.iter_mut().zip(&plan.tables) {
         let asked = redrives.known(of.topic.map(|topic| &*plan.topics[topic].name));
         table.find_offsets(lake, &[&partitions[..], &asked].concat()).await?;
@@ -111,52 +104,28 @@ pub(super) async fn open(
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
         let own = own_floors(plan, &tables, slot.topic, &slot.partition, &floors);
+        let floors = if plan.catches_up { own_only(floors, &own) } else { floors };
         let mut lane = Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, own);
         lane.redrive = redrives.add(slot, &tables);
         lanes.push(lane);
     }
     note_progress(plan, &mut tables, &mut lanes, &topics).await?;
     let torn = torn(plan, &tables, &lanes);
-    let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
-    let (mut horizons_ms, mut forgotten_us) = (Vec::new(), Vec::new());
-    for (index, gold) in plan.golds.iter().enumerate() {
-        let forgotten = forgettable_us(config, gold, &tables);
-        forgotten_us.push(forgotten);
-        restore(index, gold, &tables[gold.state_table], &mut lanes, &mut others, &views[index], forgotten).await?;
-        let horizon_ms = tables[gold.state_table].horizon_ms();
-        views[index].set_horizon_ms(horizon_ms);
-        horizons_ms.push(horizon_ms);
-    }
-    let sources = found.assign(&lanes)?;
-    let micro_batch = tables.iter().map(Table::micro_batch).max().unwrap_or(0);
-    Ok(Session {
-        tables: Tables { tables, topics },
-        slots: found.slots,
-        stuck,
-        lanes,
-        torn,
-        others,
-        redrives,
-        sources,
-        views,
-        horizons_ms,
-        forgotten_us,
-        micro_batch,
-    })
+    Ok(Opened { tables, found, topics, stuck, lanes, torn, others, redrives })
 }
 
-/// The topics' partitions, and the clients that will read them.
+/// The topics' partitions, and what will read them. Kafka is read by a client of its own: on the connections of one that reads, a question
+/// waits until the broker has records, or thinks that it has waited long enough for some.
 pub(super) struct Found {
     pub(super) slots: Vec<Slot>,
     topics: Topics,
-    kafka: Option<Kafka>,
     files: Vec<(usize, Files)>,
 }
 
 /// Asks the brokers, and looks for the files.
 pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
-    let mut found = Found { slots: Vec::new(), topics: Topics::default(), kafka: None, files: Vec::new() };
-    let mut of_kafka = Vec::new();
+    let mut found = Found { slots: Vec::new(), topics: Topics::default(), files: Vec::new() };
+    let (mut client, mut of_kafka) = (None, Vec::new());
     for (index, topic) in plan.topics.iter().enumerate() {
         let settings = config.topics.get(&*topic.name);
         let incarnation = settings.map_or(0, |topic| topic.incarnation);
@@ -171,9 +140,9 @@ pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
             found.files.push((found.slots.len() - 1, files));
             continue;
         }
-        let kafka = match &found.kafka {
+        let kafka = match &client {
             Some(kafka) => kafka,
-            None => found.kafka.insert(connect(config, &topic.name)?),
+            None => client.insert(connect(config, &topic.name)?),
         };
         for partition in kafka.partitions(&topic.name)? {
             let log = kafka.log_range(&topic.name, partition)?;
@@ -181,7 +150,7 @@ pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
         }
         of_kafka.push(&*topic.name);
     }
-    if let Some(kafka) = &found.kafka {
+    if let Some(kafka) = &client {
         let broker = kafka.topic_ids();
         found.topics = Topics::new(broker.ask(&of_kafka, ANSWER)?, Some(broker));
     }
@@ -256,8 +225,8 @@ impl Found {
         (stuck, found)
     }
 
-    /// Gives each client its partitions at the lanes' offsets.
-    fn assign(&mut self, lanes: &[Lane]) -> Result<Vec<Source>, Error> {
+    /// Makes the clients that read, and gives each its partitions at the lanes' offsets.
+    pub(super) fn assign(&mut self, config: &Config, lanes: &[Lane]) -> Result<Vec<Source>, Error> {
         let assigned = |lane: &Lane| Assigned {
             topic: Arc::clone(&lane.partition.topic),
             partition: lane.partition.partition,
@@ -271,13 +240,12 @@ impl Found {
             of_files.push(slot);
             sources.push(Source { reader: Box::new(files), assigned: vec![assigned], slots: vec![slot] });
         }
-        if let Some(mut kafka) = self.kafka.take() {
-            let slots: Vec<usize> = (0..self.slots.len()).filter(|slot| !of_files.contains(slot)).collect();
-            let assigned: Vec<Assigned> = slots.iter().map(|slot| assigned(&lanes[*slot])).collect();
-            if !assigned.is_empty() {
-                kafka.assign(&assigned)?;
-                sources.push(Source { reader: Box::new(kafka), assigned, slots });
-            }
+        let slots: Vec<usize> = (0..self.slots.len()).filter(|slot| !of_files.contains(slot)).collect();
+        let assigned: Vec<Assigned> = slots.iter().map(|slot| assigned(&lanes[*slot])).collect();
+        if let Some(first) = assigned.first() {
+            let mut kafka = connect(config, &first.topic)?;
+            kafka.assign(&assigned)?;
+            sources.push(Source { reader: Box::new(kafka), assigned, slots });
         }
         Ok(sources)
     }
@@ -331,6 +299,13 @@ fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot, gone: &[G
     Ok((0..tables.len()).map(floor).collect())
 }
 
+/// The same where the modules leave the offsets that all share to others: what all feed stands where they do.
+fn own_only(mut floors: Vec<i64>, own: &[OwnFloors]) -> Vec<i64> {
+    floors[DEAD_LETTERS] = own.iter().map(|own| own.dead_letters).min().unwrap_or(floors[DEAD_LETTERS]);
+    floors[COMMITS] = own.iter().map(|own| own.commits).min().unwrap_or(floors[COMMITS]);
+    floors
+}
+
 /// A crash between two tables leaves records of which some tables have the rows and others do not. Whichever digest made the first makes
 /// the rest, so that each record is of one: where a table of a module is ahead of the module's progress in the commits table, that is the
 /// digest of the commit that brought it there.
@@ -379,51 +354,5 @@ async fn note_progress(plan: &Plan, tables: &mut [Table], lanes: &mut [Lane], to
     for lane in lanes {
         lane.own_floors = own_floors(plan, tables, lane.topic, &lane.partition, &lane.floors);
     }
-    Ok(())
-}
-
-/// Reads a state table into the lanes of its topic, and shows it. What is in no lane is of others, or of partitions that the topic no
-/// longer has: what was counted stays counted.
-async fn restore(
-    index: usize,
-    gold: &Gold,
-    table: &Table,
-    lanes: &mut [Lane],
-    others: &mut Others,
-    view: &View,
-    forgotten_us: i64,
-) -> Result<(), Error> {
-    let error = |source| Error::State { product: gold.plan.path().to_owned(), source: Box::new(source) };
-    let new = |partition: i32| PartitionState::new(Arc::clone(&gold.plan), partition);
-    let of_topic = |lane: &&Lane| lane.topic == gold.topic;
-    let mut states: BTreeMap<i32, PartitionState> =
-        lanes.iter().filter(of_topic).map(|lane| lane.partition.partition).map(|of| (of, new(of))).collect();
-    let mut files = std::pin::pin!(table.all_rows());
-    while let Some(file) = files.next().await {
-        for rows in file? {
-            for (partition, rows) in by_partition(&rows) {
-                states.entry(partition).or_insert_with(|| new(partition)).restore(&rows).map_err(error)?;
-            }
-        }
-    }
-    others.note(index, table.files().keys());
-    let mut all = Vec::with_capacity(states.len());
-    others.forget(index, forgotten_us);
-    view.forget(forgotten_us);
-    for (partition, mut state) in states {
-        state.forget(forgotten_us);
-        let is_own = |lane: &Lane| lane.topic == gold.topic && lane.partition.partition == partition;
-        let lane = lanes.iter_mut().find(|lane| is_own(lane));
-        let source = lane.as_ref().map(|lane| &lane.partition).or_else(|| others.partition(gold.topic, partition));
-        let stored = source.and_then(|source| table.offsets().get(source));
-        let offset = stored.or(lane.as_ref().map(|lane| lane.next)).unwrap_or(0);
-        all.push(state.take_all(offset));
-        view.apply_live(&state.take_live(offset));
-        match lane {
-            Some(lane) => lane.states.push((index, state)),
-            None => others.adopt(index, partition, state),
-        }
-    }
-    view.apply_committed(table.micro_batch(), &all);
     Ok(())
 }

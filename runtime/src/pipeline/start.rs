@@ -8,15 +8,16 @@ use super::plan::Plan;
 use super::progress::Progress;
 use super::reader::Route;
 use super::report::Report;
-use super::session::{Session, Slot, Stuck};
-use super::threads::{QUEUE, Threads, spawn};
+use super::restore::Session;
+use super::session::{Slot, Stuck};
+use super::threads::{Pace, QUEUE, Threads, spawn};
 use super::worker::{self, Command, Part};
 use super::{Error, Pipeline};
 use crate::clock;
 use crate::sink::Warehouse;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 impl Pipeline {
     /// Starts workers and readers.
@@ -26,6 +27,7 @@ impl Pipeline {
         lake: Warehouse,
         session: Session,
         stuck: &[Stuck],
+        numbers: &Arc<AtomicI64>,
     ) -> Result<(Committer, Threads), Error> {
         let Session {
             tables,
@@ -49,6 +51,7 @@ impl Pipeline {
             (0..self.workers).map(|_| crossbeam_channel::bounded(QUEUE)).unzip();
         let (parts_in, parts) = tokio::sync::mpsc::channel::<Result<Part, Error>>(self.workers);
         let (routes, by_worker) = share_out(lanes, self.workers);
+        let pace = if plan.catches_up { Pace::Background } else { Pace::Live };
         for (index, (lanes, commands)) in by_worker.into_iter().zip(receivers).enumerate() {
             let context = worker::Context {
                 index,
@@ -59,9 +62,10 @@ impl Pipeline {
                 parts: parts_in.clone(),
             };
             let horizons_ms = horizons_ms.clone();
-            spawn(&format!("worker-{index}"), move || worker::run(context, lanes, horizons_ms))?;
+            spawn(&format!("worker-{index}"), pace, move || worker::run(context, lanes, horizons_ms))?;
         }
-        let threads = Threads::start(&self.config, sources, &routes, &commands, &progress)?;
+        let threads = Threads::start(&self.config, sources, &routes, &commands, &progress, pace)?;
+        numbers.fetch_max(micro_batch, Ordering::Relaxed);
         let now = clock::instant();
         let report = Report::new(Arc::clone(&self.site), plan, micro_batch);
         let publisher = Publisher::new(plan, &views, &tables);
@@ -89,6 +93,7 @@ impl Pipeline {
             shadows: Arc::clone(&self.shadows),
             horizon: Horizon::new(horizons_ms, &starts, self.config.gold.idle_after, self.clock.now_ms()),
             micro_batch,
+            numbers: Arc::clone(numbers),
             committed: starts,
             opened: now,
             published: now,

@@ -64,7 +64,7 @@ pub(super) async fn find(
         .offsets
         .iter()
         .filter_map(|(of, [_, next])| Some((SourcePartition::parse(of)?, *next)))
-        .filter(|(of, _)| of.reader.is_none() && reads(manifest, of))
+        .filter(|(of, _)| of.reader.as_deref().is_none_or(|reader| *reader == *manifest.name) && reads(manifest, of))
         .collect();
     let version =
         find_commit(lake, &config.pipeline, system::COMMITS, stay.micro_batch, &named).await.map_err(failed)?;

@@ -1,7 +1,7 @@
 //! What a crash left half committed, and the modules that finish it before others go on.
 
+use super::lane::Lane;
 use super::releases::Release;
-use super::session::Session;
 use crate::release::Target;
 use std::collections::BTreeMap;
 
@@ -23,24 +23,19 @@ impl Torn {
         &self.digests
     }
 
-    /// Takes in what a session has found; `true` if there is something to finish before it begins.
-    pub(super) fn take(&mut self, found: &mut BTreeMap<String, String>, release: &Release) -> bool {
-        if found.is_empty() {
-            return false;
-        }
+    /// Takes in what a session under this release has found.
+    pub(super) fn take(&mut self, mut found: BTreeMap<String, String>, release: &Release) {
         self.rewinds.clone_from(&release.rewinds);
-        self.digests.append(found);
-        true
+        self.digests.append(&mut found);
     }
 
     /// By slot: up to where the modules of the session have to finish; nothing where they have nothing to.
-    pub(super) fn until(&mut self, session: &Session) -> Vec<i64> {
-        let settled: Vec<i64> = session.lanes.iter().map(|lane| lane.settled).collect();
-        let is_done = session.lanes.iter().all(|lane| lane.next >= lane.settled);
+    pub(super) fn until(&mut self, lanes: &[Lane]) -> Vec<i64> {
+        let is_done = lanes.iter().all(|lane| lane.next >= lane.settled);
         if self.digests.is_empty() || is_done {
             self.digests.clear();
             return Vec::new();
         }
-        settled
+        lanes.iter().map(|lane| lane.settled).collect()
     }
 }

@@ -29,6 +29,8 @@ pub struct Status {
     pub products: Vec<Product>,
     /// How fast records are being read.
     pub throughput: Throughput,
+    /// Modules that are behind the others and catch up beside them; `None` while all are together.
+    pub catch_up: Option<CatchUp>,
     /// The age of the newest record in the live answers: seconds between its Kafka timestamp and now. `None` before the
     /// first record.
     pub freshness_seconds: Option<f64>,
@@ -49,6 +51,7 @@ impl Status {
             modules: Vec::new(),
             products: Vec::new(),
             throughput: Throughput::default(),
+            catch_up: None,
             freshness_seconds: None,
         }
     }
@@ -212,6 +215,19 @@ pub struct Product {
     pub rows_total: u64,
     /// The next offset that the table will take, by `topic#incarnation/partition`.
     pub next_offsets: BTreeMap<String, i64>,
+}
+
+/// Modules that catch up with the others.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CatchUp {
+    /// The modules.
+    pub modules: Vec<String>,
+    /// Records between them and the others.
+    pub records_left: i64,
+    /// How many fewer these become a second, over the last seconds.
+    pub records_per_second: f64,
+    /// When they meet, if it goes on so; `None` while they do not come nearer.
+    pub expected_at: Option<Time>,
 }
 
 /// How fast records are being read.

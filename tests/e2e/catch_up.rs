@@ -1,0 +1,198 @@
+//! A module that is behind the others catches up beside them, and joins them without a gap and without a doubled row.
+
+use crate::audit;
+use crate::case::Case;
+use crate::releases::{LIMIT, configured_with, dirty, order, wait_products};
+use crate::rewinds::{same_live, same_tables};
+use anyhow::{Context, Result, bail, ensure};
+use lakeward_tests::config::Config;
+use lakeward_tests::instance::Instance;
+use lakeward_tests::produce::Producer;
+use lakeward_tests::readers::Engine;
+use lakeward_tests::requirements::Need;
+use lakeward_tests::retail::{self, Event};
+use lakeward_tests::stage::Stage;
+use lakeward_tests::wait;
+use serde_json::Value;
+use std::time::Duration;
+
+pub(crate) fn cases() -> Vec<Case> {
+    let python = &[Need::Python, Need::RetailData];
+    let kafka = |name, fault| Case::kafka(name, python, move |stage| resumed(stage, fault));
+    vec![
+        kafka("catch_up::a_resumed_module_joins_the_others", None),
+        kafka("catch_up::one_that_is_killed_after_silver_joins_all_the_same", Some("silver.after:9")),
+        kafka("catch_up::one_that_is_killed_before_its_row_joins_all_the_same", Some("commits.before:6")),
+        Case::kafka("catch_up::a_rewound_module_joins_the_others", python, rewound),
+        Case::kafka("catch_up::two_instances_catch_up_each_with_its_own", python, shared),
+    ]
+}
+
+const BEFORE: usize = 4_000;
+const MISSED: usize = 30_000;
+const ALL: usize = 40_000;
+
+/// Two modules over one topic, of which `retail` was paused while `MISSED` events came.
+fn world(stage: &Stage) -> Result<(Config, Producer, Vec<Event>)> {
+    let events = dirty(ALL)?;
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 4)?;
+    let mut config = configured_with(stage, None)?;
+    config.set("catch_up", "behind", "1500").set("micro_batch", "rows", "2000");
+    let wholesale =
+        stage.product()?.variant("wholesale", "wholesale", &[("owner = \"retail\"", "owner = \"wholesale\"")])?;
+    config.module("wholesale", &wholesale);
+    Ok((config, Producer::new(&broker.bootstrap())?, events))
+}
+
+fn send(producer: &Producer, part: &[Event]) -> Result<()> {
+    producer.send(retail::TOPIC, part.iter().map(Event::message)).map(drop)
+}
+
+fn offsets(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn both(instance: &mut Instance, count: usize) -> Result<()> {
+    wait_products(instance, &[("retail/sales", offsets(count)), ("wholesale/sales", offsets(count))])
+}
+
+/// While one module catches up the other goes on with what comes; in the end both have made the same of every record.
+fn resumed(stage: &Stage, fault: Option<&str>) -> Result<()> {
+    let (mut config, producer, events) = world(stage)?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    send(&producer, &events[..BEFORE])?;
+    both(&mut instance, BEFORE)?;
+    order(stage, &instance, &["pause", "retail"])?;
+    send(&producer, &events[BEFORE..BEFORE + MISSED])?;
+    wait_products(&mut instance, &[("wholesale/sales", offsets(BEFORE + MISSED))])?;
+    audit::holds(stage, &config).context("while it is paused")?;
+    order(stage, &instance, &["resume", "retail"])?;
+    let rest = &events[BEFORE + MISSED..];
+    if let Some(fault) = fault {
+        instance.kill()?;
+        instance = killed(stage, &mut config, fault)?;
+        send(&producer, rest)?;
+    } else {
+        beside(&mut instance, &producer, rest)?;
+    }
+    both(&mut instance, ALL)?;
+    ends_well(stage, instance, &config)
+}
+
+/// Starts the pipeline, with a fault in every process that ends it, until a module that was behind is with the others.
+fn killed(stage: &Stage, config: &mut Config, fault: &str) -> Result<Instance> {
+    let mut kills = 0;
+    loop {
+        let mut instance = stage.start_with(config, &[("LAKEWARD_FAULT", fault)])?;
+        let ended = instance.wait_ready().and_then(|()| together(&mut instance));
+        if ended.is_ok() && kills > 0 {
+            return Ok(instance);
+        }
+        ended.err().context("no process was killed before it had caught up")?;
+        wait::until(LIMIT, "the process to be killed", || instance.ended())?;
+        kills += 1;
+        ensure!(kills < 15, "killed again and again, it comes to no end");
+    }
+}
+
+/// Sends the rest bit by bit, and sees both: a module that catches up, and the other that does not wait for it.
+fn beside(instance: &mut Instance, producer: &Producer, rest: &[Event]) -> Result<()> {
+    let (mut seen, mut stood) = (0, Vec::new());
+    for part in rest.chunks(rest.len() / 60 + 1) {
+        send(producer, part)?;
+        wait::moment(Duration::from_millis(50));
+        let status = instance.get("/v1/status")?.json()?;
+        if status["catch_up"]["modules"] == serde_json::json!(["retail"]) {
+            seen += 1;
+            ensure!(status["catch_up"]["records_left"].as_i64() > Some(0), "{}", status["catch_up"]);
+            stood.push(stands(&status, "wholesale/sales")?);
+        }
+    }
+    ensure!(seen > 0, "nobody saw it catch up");
+    stood.dedup();
+    ensure!(stood.len() > 1, "the other module stood still meanwhile: {stood:?}");
+    Ok(())
+}
+
+/// The sum of the next offsets of a product's table.
+fn stands(status: &Value, path: &str) -> Result<i64> {
+    let mut products = status["products"].as_array().context("products")?.iter();
+    let product = products.find(|product| product["path"] == path).context("the product")?;
+    Ok(product["next_offsets"].as_object().context("offsets")?.values().filter_map(Value::as_i64).sum())
+}
+
+fn together(instance: &mut Instance) -> Result<()> {
+    instance.wait_for(LIMIT, "all modules to be together again", |instance| {
+        let status = instance.get("/v1/status")?.json()?;
+        Ok((status["catch_up"].is_null() && status["modules"].as_array().is_some_and(|all| all.len() == 2))
+            .then_some(()))
+    })
+}
+
+fn ends_well(stage: &Stage, mut instance: Instance, config: &Config) -> Result<()> {
+    together(&mut instance)?;
+    same_live(&mut instance)?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    same_tables(stage)?;
+    audit::holds(stage, config)
+}
+
+/// The same for a module that is taken back to its first micro-batch.
+fn rewound(stage: &Stage) -> Result<()> {
+    let (mut config, producer, events) = world(stage)?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    for part in events[..BEFORE + MISSED].chunks(6_000) {
+        send(&producer, part)?;
+        wait::moment(Duration::from_millis(300));
+    }
+    both(&mut instance, BEFORE + MISSED)?;
+    let first = first_micro_batch(stage)?;
+    order(stage, &instance, &["rewind", "retail", "--to", &first])?;
+    beside(&mut instance, &producer, &events[BEFORE + MISSED..])?;
+    both(&mut instance, ALL)?;
+    ends_well(stage, instance, &config)
+}
+
+fn first_micro_batch(stage: &Stage) -> Result<String> {
+    let sql = "select min(micro_batch) as n from c";
+    let rows = stage.query(Engine::DuckDb, &[("c", "_lakeward/commits")], sql)?;
+    let Some(first) = rows[0]["n"].as_i64() else { bail!("no micro-batch: {rows:?}") };
+    Ok(first.to_string())
+}
+
+/// Each instance catches up with its own partitions; the answers are of all.
+fn shared(stage: &Stage) -> Result<()> {
+    let (mut config, producer, events) = world(stage)?;
+    let mut first = stage.start(&mut config)?;
+    first.wait_ready()?;
+    let mut second = stage.start(&mut config)?;
+    second.wait_ready()?;
+    send(&producer, &events[..BEFORE])?;
+    answered(&mut first, "retail", BEFORE)?;
+    order(stage, &first, &["pause", "retail"])?;
+    send(&producer, &events[BEFORE..BEFORE + MISSED])?;
+    answered(&mut second, "wholesale", BEFORE + MISSED)?;
+    order(stage, &second, &["resume", "retail"])?;
+    send(&producer, &events[BEFORE + MISSED..])?;
+    for instance in [&mut first, &mut second] {
+        answered(instance, "retail", ALL)?;
+        answered(instance, "wholesale", ALL)?;
+    }
+    ensure!(second.terminate()?.success(), "a stopped instance did not end well");
+    answered(&mut first, "retail", ALL)?;
+    ends_well(stage, first, &config)
+}
+
+/// Waits until an instance's committed answer is about so many records, wherever they were read.
+fn answered(instance: &mut Instance, domain: &str, count: usize) -> Result<()> {
+    instance.wait_for(LIMIT, "an answer about all records", |instance| {
+        let path = format!("/v1/products/{domain}/sales_by_country/rows?view=committed&limit=1");
+        // While modules change hands there is a moment without an answer.
+        let Ok(answer) = instance.get(&path).and_then(|answer| answer.json()) else { return Ok(None) };
+        let offsets = answer["as_of"]["offsets"].as_object().cloned().unwrap_or_default();
+        Ok((offsets.values().filter_map(Value::as_i64).sum::<i64>() == self::offsets(count)).then_some(()))
+    })
+}
