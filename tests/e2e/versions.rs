@@ -35,6 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kafka("versions::a_rebuild_that_is_cut_off_goes_on", python, |stage| {
             rebuilt(stage, Some("rewind.after:2"))
         }),
+        Case::kafka("versions::two_instances_make_them_anew_together", python, together),
         Case::kafka("versions::what_is_gone_is_made_anew_only_when_asked", python, lossy),
     ]
 }
@@ -237,6 +238,10 @@ fn rebuilt(stage: &Stage, fault: Option<&str>) -> Result<()> {
     let broker = stage.broker()?;
     broker.create_topic(retail::TOPIC, 4)?;
     let mut config = configured_with(stage, fault)?;
+    if fault.is_none() {
+        // Far enough behind to catch up beside the others.
+        config.set("catch_up", "behind", "1500");
+    }
     let wholesale =
         stage.product()?.variant("wholesale", "wholesale", &[("owner = \"retail\"", "owner = \"wholesale\"")])?;
     config.module("wholesale", &wholesale);
@@ -275,7 +280,11 @@ fn rebuilt(stage: &Stage, fault: Option<&str>) -> Result<()> {
     } else {
         ensure!(rebuilding.code == Some(0), "{}", rebuilding.stderr);
     }
-    send(&producer, &events[6_000..])?;
+    // A commit for each, so that the log of every table gets a checkpoint behind the change of its columns.
+    for part in events[6_000..].chunks(100) {
+        send(&producer, part)?;
+        wait::moment(Duration::from_millis(300));
+    }
     both(&mut instance, 9_000)?;
     nowhere_to_go(stage, &instance)?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
@@ -332,11 +341,57 @@ fn past_stays(stage: &Stage) -> Result<()> {
     ensure!(rebuilt.len() == 1, "{rebuilt:?}");
     let tables: Value = serde_json::from_str(rebuilt[0]["tables"].as_str().context("tables")?)?;
     let emptied = tables[SALES].as_u64().context("a version")?;
+    let hint = std::fs::read_to_string(stage.table(SALES).join("_delta_log/_last_checkpoint"))?;
+    let hint: Value = serde_json::from_str(&hint)?;
+    ensure!(hint["version"].as_u64() > Some(emptied), "no checkpoint behind version {emptied}: {hint}");
     let sql =
         "select count(*) > 4000 and count(invoice) = count(*) and count(sold_at_month) = count(*) as stays from s";
     let found = stage.query_past(("s", SALES), emptied - 1, sql)?;
     ensure!(found == [json!({"stays": true})], "{found:?}");
     Ok(())
+}
+
+/// Of two instances one empties the tables while the other still writes: it finds other columns, starts over, and both go on.
+fn together(stage: &Stage) -> Result<()> {
+    let events = dirty(9_000)?;
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 4)?;
+    let mut config = configured_with(stage, None)?;
+    config.text("kafka.properties", "session.timeout.ms", "6000");
+    let renamed = breaking(stage, "renamed", &[])?;
+    let producer = Producer::new(&broker.bootstrap())?;
+    let mut first = stage.start(&mut config)?;
+    first.wait_ready()?;
+    let mut second = stage.start(&mut config)?;
+    second.wait_for(LIMIT, "the instances to share the topic", |instance| {
+        let Ok(answer) = instance.get("/v1/status") else { return Ok(None) };
+        let status = answer.json()?;
+        let own = status["topics"][0]["partitions"].as_array().map_or(0, Vec::len);
+        Ok((status["state"] == "running" && (1..4).contains(&own)).then_some(()))
+    })?;
+    let all = |instance: &mut Instance, offsets| wait_products(instance, &[("retail/sales", offsets)]);
+    send(&producer, &events[..3_000])?;
+    all(&mut first, 3_000)?;
+    let rebuilt = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            events[3_000..6_000].chunks(100).try_for_each(|part| {
+                wait::moment(Duration::from_millis(100));
+                send(&producer, part)
+            })
+        });
+        let rebuilt = order(stage, &second, &["deploy", path(&renamed)?, "--rebuild"]);
+        writing.join().map_err(|_| anyhow::anyhow!("the writing thread panicked"))??;
+        rebuilt
+    })?;
+    send(&producer, &events[6_000..])?;
+    for instance in [&mut first, &mut second] {
+        all(instance, 9_000)?;
+        let found = instance.get("/v1/modules/retail")?.json()?;
+        ensure!(found["running"] == rebuilt["digest"], "{found}");
+    }
+    ensure!(first.terminate()?.success() && second.terminate()?.success(), "an instance did not end well");
+    as_if_fresh(stage, &config, &renamed)?;
+    audit::holds(stage, &config)
 }
 
 /// Where records are gone, a rebuild is refused; what is left of them is enough only when somebody says so.
