@@ -98,6 +98,9 @@ fn beside(stage: &Stage) -> Result<()> {
     same_but_for_names(stage, &events[..4_500])?;
     audit::holds(stage, &config)?;
     released_alone(stage, &mut instance, &producer, &events)?;
+    let letters = ["dead-letters", "list", "--product", "retail/sales_v2", "--json"];
+    let listed = stage.call(&letters, Some(&config.toml()))?;
+    ensure!(listed.code == Some(0) && listed.stdout.contains("retail_v2"), "{}{}", listed.stdout, listed.stderr);
     let rows = instance.get("/v1/products/retail/sales_by_country_v2/rows?limit=1")?.json()?;
     ensure!(rows["rows"][0]["kind"].is_string(), "{rows}");
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
