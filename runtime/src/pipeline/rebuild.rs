@@ -3,7 +3,7 @@
 
 use super::Error;
 use super::commit::chain;
-use super::target::{Row, gone, own_tables, reads, rows, starts};
+use super::target::{Row, gone, own_tables, reach, reads, rows, starts, with_bronze};
 use crate::checkpoint::SourcePartition;
 use crate::config::Config;
 use crate::release::Target;
@@ -23,12 +23,16 @@ pub(super) async fn find(
 ) -> Result<(Target, Vec<String>), Refusal> {
     let failed = |error: crate::sink::Error| Refusal::Unavailable(chain(&Error::from(error)));
     let first = first_read(&rows(config, lake).await.map_err(failed)?, &old.name);
-    let starts =
+    let is_gone =
+        |of: &SourcePartition| first.keys().any(|other| other.topic == of.topic && other.incarnation > of.incarnation);
+    let logs =
         tokio::task::block_in_place(|| starts(config, new)).map_err(|error| Refusal::Unavailable(chain(&error)))?;
+    let there: Vec<SourcePartition> = first.keys().filter(|of| !is_gone(of)).cloned().collect();
+    let starts = with_bronze(config, lake, &there, &logs).await.map_err(failed)?;
     let mut lines = tables(config, lake, old, new).await.map_err(failed)?;
     let mut target = Target { rebuild: true, ..Target::default() };
     for (of, first_read) in &first {
-        let is_gone = first.keys().any(|other| other.topic == of.topic && other.incarnation > of.incarnation);
+        let is_gone = is_gone(of);
         let start = starts.get(&(of.topic.to_string(), of.partition)).copied().filter(|_| !is_gone);
         let cut = gone(&starts, of, *first_read);
         target.offsets.insert(of.to_string(), start.unwrap_or(*first_read));
@@ -38,7 +42,7 @@ pub(super) async fn find(
                 continue;
             }
             (true, _) => "its topic was made anew since".to_owned(),
-            (false, Some(start)) => format!("its log starts at {start}"),
+            (false, Some(start)) => reach(&logs, of, start),
             (false, None) => {
                 lines.push(format!("{of} is read again from offset {}", start.unwrap_or(*first_read)));
                 continue;
@@ -131,7 +135,7 @@ mod tests {
         check(&runs, &[("orders#0/0", 7)]);
         check(&[row(MicroBatch, "wholesale", &[("orders#0/0", 7)])], &[]);
         let own = row(MicroBatch, "retail", &[("orders#0/0", 7), ("orders#0/0@retail", 3)]);
-        check(&[own.clone()], &[("orders#0/0", 3)]);
+        check(std::slice::from_ref(&own), &[("orders#0/0", 3)]);
         check(
             &[row(MicroBatch, "retail", &[("orders#0/0@retail", 3), ("orders#0/1@wholesale", 1)])],
             &[("orders#0/0", 3)],
