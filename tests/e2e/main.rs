@@ -29,6 +29,7 @@ mod releases;
 mod rewinds;
 mod s3;
 mod torture;
+mod versions;
 
 use lakeward_tests::stage::Shared;
 use libtest_mimic::Arguments;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        versions::cases(),
         bronze::cases(),
         catch_up::cases(),
         parking::cases(),

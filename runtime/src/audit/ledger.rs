@@ -107,6 +107,8 @@ impl Ledger {
         // A module that was ever apart from the others in a partition has a chain of its own there, over all micro-batches that it ran in.
         let named = entries.iter().flat_map(|entry| entry.offsets.keys());
         let readers: BTreeSet<SourcePartition> = named.filter(|of| of.reader.is_some()).cloned().collect();
+        let ran = |of: &SourcePartition| of.reader.as_ref().and_then(|module| first_run(&entries, module));
+        let began: BTreeMap<&SourcePartition, Option<i64>> = readers.iter().map(|of| (of, ran(of))).collect();
         for entry in &entries {
             if entry.is_move && !entry.tables.contains(system::DEAD_LETTERS) {
                 ledger.pass(entry);
@@ -126,7 +128,11 @@ impl Ledger {
             for (partition, range) in &entry.offsets {
                 if partition.reader.is_none() {
                     note(partition, range);
-                    let own = readers.iter().filter(|of| of.of_all() == *partition && entry.is_of(of));
+                    // What was moved before a module began is none of its steps.
+                    let is_its = |of: &&SourcePartition| {
+                        entry.is_of(of) && began[*of].is_none_or(|began| entry.micro_batch >= began)
+                    };
+                    let own = readers.iter().filter(|of| of.of_all() == *partition).filter(is_its);
                     own.for_each(|of| note(of, entry.offsets.get(of).unwrap_or(range)));
                 } else if !entry.offsets.contains_key(&partition.of_all()) {
                     // One module was rewound, the others stay where they are.
@@ -137,6 +143,21 @@ impl Ledger {
         ledger.chains = steps.into_iter().map(|(partition, steps)| (partition, Chain::of(steps))).collect();
         ledger.entries = entries;
         ledger
+    }
+
+    /// The steps of a module in a partition: its own where it was ever apart from the others.
+    #[must_use]
+    pub(super) fn chain_of(&self, module: &str, of: &SourcePartition) -> Option<&Chain> {
+        self.chains.get(&of.of_reader(module)).or_else(|| self.chains.get(of))
+    }
+
+    /// Whether a module has read anything of a partition.
+    #[must_use]
+    pub(super) fn has_begun(&self, module: &str, of: &SourcePartition) -> bool {
+        let reads = |entry: &Entry| {
+            entry.modules.contains(module) && entry.ranges_of(module).any(|(of_row, _)| of_row.of_all() == *of)
+        };
+        self.entries.iter().any(|entry| !entry.is_move && reads(entry))
     }
 
     /// The part of a micro-batch's range whose rows of a module are its own: nothing behind a place to which somebody moved back later, or
@@ -153,6 +174,13 @@ impl Ledger {
         let back = [all, own].into_iter().filter_map(|of| self.back.get(&of)).flatten();
         let later = back.filter(|(number, _)| *number > micro_batch).map(|(_, next)| *next);
         range.start..later.fold(range.end, i64::min).max(range.start)
+    }
+
+    /// Whether a module was taken back after a micro-batch, so that some of what it says was undone.
+    #[must_use]
+    pub(super) fn is_undone_later(&self, micro_batch: i64) -> bool {
+        let of_modules = self.back.iter().filter(|(of, _)| of.reader.is_some());
+        of_modules.flat_map(|(_, back)| back).any(|(number, _)| *number > micro_batch)
     }
 
     /// A move of one product, the others stay where they are.
@@ -190,6 +218,12 @@ impl Ledger {
         let behind = self.behind.get(table).and_then(|behind| behind.get(partition));
         passed.chain(behind).any(|lacks| lacks.start < range.end && range.start < lacks.end)
     }
+}
+
+/// The first micro-batch that a module ran in.
+fn first_run(entries: &[Entry], module: &str) -> Option<i64> {
+    let runs = entries.iter().filter(|entry| !entry.is_move && entry.modules.contains(module));
+    runs.map(|entry| entry.micro_batch).min()
 }
 
 fn share(names: &mut Arc<BTreeSet<String>>, others: &Arc<BTreeSet<String>>) {
@@ -343,6 +377,23 @@ mod tests {
         assert_eq!((ledger.chains[&at(0)].next, ledger.chains[&at(0)].faults.len()), (30, 0));
         assert_eq!(ledger.own_range(2, "retail", &at(0), &(5..20)), 5..5);
         assert_eq!(ledger.own_range(2, "wholesale", &at(0), &(5..20)), 5..20);
+    }
+
+    #[test]
+    fn a_module_that_came_later_has_a_chain_from_where_it_began() {
+        let modules = |names: &[&str]| Arc::new(names.iter().map(|name| (*name).to_owned()).collect());
+        let own = at(0).of_reader("retail_v2");
+        let before = Entry { modules: modules(&["retail"]), ..entry(1, &[(0, 5, 30)]) };
+        let mut first = Entry { modules: modules(&["retail", "retail_v2"]), ..entry(3, &[(0, 50, 50)]) };
+        first.offsets.insert(own.clone(), 0..20);
+        let mut second = Entry { modules: modules(&["retail", "retail_v2"]), ..entry(4, &[(0, 50, 60)]) };
+        second.offsets.insert(own.clone(), 20..60);
+        let ledger = Ledger::of(vec![before, moved(2, 30, 50, &[system::DEAD_LETTERS]), first, second]);
+        let chain = ledger.chain_of("retail_v2", &at(0)).unwrap();
+        assert_eq!((chain.first, chain.next, &chain.faults, &chain.skipped), (0, 60, &Vec::new(), &Vec::new()));
+        assert_eq!(ledger.chain_of("retail", &at(0)).unwrap().skipped.first(), Some(&(30..50)));
+        assert!(ledger.has_begun("retail_v2", &at(0)) && !ledger.has_begun("retail_v2", &at(1)));
+        assert!(!ledger.has_begun("retail_v3", &at(0)));
     }
 
     fn moved(micro_batch: i64, from: i64, next: i64, tables: &[&str]) -> Entry {

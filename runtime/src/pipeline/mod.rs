@@ -1,6 +1,7 @@
 //! The pipeline itself: the one place that knows the order of the stages.
 
 mod again;
+mod begin;
 mod bronze;
 mod catch_up;
 mod chunk;
@@ -16,12 +17,14 @@ mod lane;
 mod ledger;
 mod meters;
 mod minute;
+mod newcomer;
 mod others;
 mod parking;
 mod parts;
 mod plan;
 mod progress;
 mod reader;
+mod rebuild;
 mod redrives;
 mod releases;
 mod report;
@@ -36,6 +39,7 @@ mod start;
 mod target;
 mod threads;
 mod topics;
+mod torn;
 mod worker;
 
 pub use bronze::read_back;

@@ -150,12 +150,12 @@ impl Desk {
         } else {
             return None;
         };
-        let module = releases.module(&failing.digest).await.ok();
+        let module = releases.module(&failing.module, &failing.digest).await.ok();
         let decision = Deployment {
             version: module.map(|module| module.manifest().version.clone()),
             why: Some(failing.to_string()),
             at_ms: self.clock.now_ms(),
-            offsets: self.offsets(releases, &standing).await,
+            offsets: self.offsets(releases, &failing.module, &standing).await,
             ..Deployment::of(&failing.module, action, RUNTIME)
         };
         Some((standing.sequence, decision))

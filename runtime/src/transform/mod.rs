@@ -14,6 +14,7 @@ mod raise;
 #[cfg(test)]
 pub(crate) mod sample;
 mod usage;
+mod version;
 
 pub use check::{Problem, check};
 pub use error::Error;
@@ -24,3 +25,4 @@ pub use module::{ModuleFile, ReadError, Unusable};
 pub use patience::fails_too_often;
 pub use process::{Module, Output, Processed, Reject};
 pub use usage::{Most, Usage};
+pub use version::{FIRST_VERSION, deployed_as, version_name, version_of};

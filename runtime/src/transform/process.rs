@@ -6,7 +6,8 @@ use super::limits::clean;
 use super::lower::Lowered;
 use super::patience::Search;
 use super::usage::{Most, Usage};
-use super::{Error, Limits, ModuleFile, raise};
+use super::version::deployed_as;
+use super::{Error, ModuleFile, raise};
 use crate::clock;
 use crate::columns::arrow_fields;
 use crate::config::Ratio;
@@ -109,10 +110,11 @@ impl Module {
         Self { park_after: share, ..self }
     }
 
-    /// What a call may use.
+    /// The same code under the name that it is deployed as: its own, or that of a version of it. `None` if it goes by no such name.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.host.limits
+    pub fn deployed_as(&self, name: &str) -> Option<Self> {
+        let manifest = deployed_as(&self.manifest, name)?;
+        Some(Self { manifest: manifest.into(), ..self.clone() })
     }
 
     /// What the module says about itself.
