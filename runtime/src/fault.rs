@@ -21,7 +21,8 @@ pub const VARIABLE: &str = "LAKEWARD_FAULT";
 /// | `gold.before`, `.after`  | around the publication of each gold table |
 /// | `checkpoint.before`, `.after` | around the writing of a log's checkpoint |
 /// | `rewind.before`, `.after` | around the commit that takes each table of a module back |
-pub const POINTS: [&str; 21] = [
+/// | `parking.before`, `.after` | around the decision that parks a module |
+pub const POINTS: [&str; 23] = [
     "upload.before",
     "file.written",
     "upload.after",
@@ -43,6 +44,8 @@ pub const POINTS: [&str; 21] = [
     "checkpoint.after",
     "rewind.before",
     "rewind.after",
+    "parking.before",
+    "parking.after",
 ];
 
 /// A point at which this process is to end.
@@ -97,6 +100,7 @@ mod tests {
             include_str!("pipeline/commit.rs"),
             include_str!("pipeline/committer.rs"),
             include_str!("pipeline/gold.rs"),
+            include_str!("pipeline/parking.rs"),
             include_str!("pipeline/rewind.rs"),
             include_str!("sink/log.rs"),
             include_str!("sink/table.rs"),

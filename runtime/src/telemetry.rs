@@ -87,6 +87,20 @@ pub struct Metrics {
     pub transform_seconds: prometheus::CounterVec,
     /// Calls that trapped, by module.
     pub traps: IntCounterVec,
+    /// Records that a module failed on, by module.
+    pub failures: IntCounterVec,
+    /// Calls, by module.
+    pub transform_calls: IntCounterVec,
+    /// Fuel of the calls that succeeded, by module.
+    pub transform_fuel: IntCounterVec,
+    /// Rows that a module gave back, by module.
+    pub transform_rows: IntCounterVec,
+    /// Bytes that a module gave back, by module.
+    pub transform_output_bytes: IntCounterVec,
+    /// The largest memory that a call had, by module.
+    pub transform_memory_bytes: IntGaugeVec,
+    /// 1 where a module is parked, 0 where not, by module.
+    pub module_parked: IntGaugeVec,
     /// Chunks between the source and the workers.
     pub queue_chunks: IntGauge,
     /// Groups held in memory, by gold product.
@@ -118,12 +132,11 @@ impl Metrics {
                 r,
                 IntGauge::with_opts(opts("catch_up_records", "Records between modules that catch up and the others.")),
             ),
-            lag_records: keep(
+            lag_records: gauges(
                 r,
-                IntGaugeVec::new(
-                    opts("lag_records", "Records between the next offset and the end of the log."),
-                    &["topic", "partition"],
-                ),
+                "lag_records",
+                "Records between the next offset and the end of the log.",
+                &["topic", "partition"],
             ),
             watermark_seconds: keep(
                 r,
@@ -141,11 +154,28 @@ impl Metrics {
                 prometheus::CounterVec::new(opts("transform_seconds_total", "Time in a module."), &["module"]),
             ),
             traps: counters(r, "traps_total", "Calls that trapped.", &["module"]),
+            failures: counters(r, "failures_total", "Records that a module failed on.", &["module"]),
+            transform_calls: counters(r, "transform_calls_total", "Calls of a module.", &["module"]),
+            transform_fuel: counters(r, "transform_fuel_total", "Fuel of calls that succeeded.", &["module"]),
+            transform_rows: counters(r, "transform_rows_total", "Rows that a module gave back.", &["module"]),
+            transform_output_bytes: counters(
+                r,
+                "transform_output_bytes_total",
+                "Bytes that a module gave back.",
+                &["module"],
+            ),
+            transform_memory_bytes: gauges(
+                r,
+                "transform_memory_bytes",
+                "The largest memory that a call of a module had.",
+                &["module"],
+            ),
+            module_parked: gauges(r, "module_parked", "1 where a module is parked, 0 where not.", &["module"]),
             queue_chunks: keep(
                 r,
                 IntGauge::with_opts(opts("queue_chunks", "Chunks between the source and the workers.")),
             ),
-            state_groups: keep(r, IntGaugeVec::new(opts("state_groups", "Groups held in memory."), &["product"])),
+            state_groups: gauges(r, "state_groups", "Groups held in memory.", &["product"]),
             registry,
         }
     }
@@ -178,6 +208,10 @@ fn commit_seconds() -> HistogramOpts {
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     keep(registry, IntCounterVec::new(opts(name, help), labels))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    keep(registry, IntGaugeVec::new(opts(name, help), labels))
 }
 
 fn keep<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {

@@ -84,19 +84,19 @@ fn ask(stage: &Stage, config: &Config, arguments: &[&str]) -> Result<Value> {
 }
 
 /// How many letters meet conditions.
-fn count(stage: &Stage, config: &Config, conditions: &[&str]) -> Result<u64> {
+pub(crate) fn count(stage: &Stage, config: &Config, conditions: &[&str]) -> Result<u64> {
     let listed = ask(stage, config, &[&["list", "--limit", "0"], conditions].concat())?;
     listed["total"].as_u64().with_context(|| listed.to_string())
 }
 
 /// Requests something; how many letters it is about.
-fn request(stage: &Stage, config: &Config, arguments: &[&str]) -> Result<u64> {
+pub(crate) fn request(stage: &Stage, config: &Config, arguments: &[&str]) -> Result<u64> {
     let receipt = ask(stage, config, &[arguments, &["--who", "ann"]].concat())?;
     receipt["letters"].as_u64().with_context(|| receipt.to_string())
 }
 
 /// Waits until every request is executed.
-fn wait_executed(stage: &Stage, config: &Config, instance: &mut Instance) -> Result<()> {
+pub(crate) fn wait_executed(stage: &Stage, config: &Config, instance: &mut Instance) -> Result<()> {
     instance.wait_for(LIMIT, "the requests to be executed", |_| {
         let listed = ask(stage, config, &["list", "--limit", "100000"])?;
         let letters = listed["letters"].as_array().context("a list without letters")?;

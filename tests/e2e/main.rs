@@ -22,6 +22,7 @@ mod kill;
 mod live;
 mod logistics;
 mod online_retail;
+mod parking;
 mod partitions;
 mod recreated;
 mod releases;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         versions::cases(),
         bronze::cases(),
         catch_up::cases(),
+        parking::cases(),
         audit::cases(),
         dead_letters::cases(),
         dev::cases(),

@@ -8,6 +8,7 @@
 mod error;
 mod kafka;
 mod parse;
+mod ratio;
 mod sections;
 mod substitute;
 #[cfg(test)]
@@ -16,8 +17,10 @@ mod value;
 
 pub use error::Error;
 pub use kafka::{Kafka, Sharing, Start, Topic};
+pub use ratio::Ratio;
 pub use sections::{
-    CatchUp, Gold, Lake, Log, LogFormat, Masks, MicroBatch, Module, Operator, Serve, Shutdown, Transform, Workers,
+    CatchUp, Gold, Lake, Log, LogFormat, Masks, MicroBatch, Module, Operator, ParkAfter, Serve, Shutdown, Transform,
+    Workers,
 };
 pub use value::{Properties, Secret};
 
@@ -74,4 +77,16 @@ pub struct Config {
     /// The log.
     #[serde(default)]
     pub log: Log,
+}
+
+impl Config {
+    /// The share of its records from which on a module that fails on them is parked; `None` where it never is.
+    #[must_use]
+    pub fn park_after(&self, module: &str) -> Option<Ratio> {
+        let own = self.modules.get(module).and_then(|module| module.park_after);
+        match own.unwrap_or(self.transform.park_after) {
+            ParkAfter::Share(share) => Some(share),
+            ParkAfter::Never => None,
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The sections of the configuration, but for Kafka's.
 
+use super::ratio::Ratio;
 use super::value::{self, Properties, Secret};
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -31,6 +32,24 @@ impl Default for Lake {
 pub struct Module {
     /// A `.wasm` file, or the folder of a module crate, which is built first. Relative to the configuration file.
     pub path: PathBuf,
+    /// As `park_after` under `[transform]`, for this module alone. Default: what stands there.
+    #[serde(default, deserialize_with = "value::park_after")]
+    pub park_after: Option<ParkAfter>,
+}
+
+/// When a module that keeps failing is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkAfter {
+    /// Once it has failed on this share of the records of the last minute.
+    Share(Ratio),
+    /// Never; written `off`.
+    Never,
+}
+
+impl Default for ParkAfter {
+    fn default() -> Self {
+        Self::Share(Ratio::HALF)
+    }
 }
 
 /// `[micro_batch]`: when rows are committed. Whichever limit is met first ends a micro-batch.
@@ -81,6 +100,16 @@ pub struct Transform {
     /// these become dead letters. Default 64 MiB.
     #[serde(deserialize_with = "value::wasm_size")]
     pub output: u64,
+    /// A module that fails on this share of the records of the last minute, and on 20 of them at least, is parked: its
+    /// products stay at their offsets until it is resumed or another version is deployed, and nothing else stops. What
+    /// counts is what the module does wrong: a panic, a limit above, an output that is not what it says. Records that it
+    /// rejects, that break a contract or that nobody can decode are the data's fault, however many they are. Larger: a
+    /// broken module goes on for longer, and each record that it fails on is a dead letter to be redriven. Smaller: a
+    /// module is parked that is good for most records; while it is parked they wait in Kafka, for no longer than the topic
+    /// keeps them, or in bronze. `off` parks nobody: then a module that uses up its `fuel` over record after record holds its
+    /// workers up for hours. Default 50%: from there on its products are wrong more often than right.
+    #[serde(deserialize_with = "value::park_after_all")]
+    pub park_after: ParkAfter,
 }
 
 /// The default of [`Transform::fuel`].
@@ -88,7 +117,13 @@ const FUEL: NonZeroU64 = NonZeroU64::new(1_000_000_000).expect("a billion is not
 
 impl Default for Transform {
     fn default() -> Self {
-        Self { fuel: FUEL, memory: 64 << 20, timeout: Duration::from_secs(10), output: 64 << 20 }
+        Self {
+            fuel: FUEL,
+            memory: 64 << 20,
+            timeout: Duration::from_secs(10),
+            output: 64 << 20,
+            park_after: ParkAfter::default(),
+        }
     }
 }
 

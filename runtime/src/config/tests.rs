@@ -1,6 +1,6 @@
 //! Configuration files as an operator writes them, and what is said about the wrong ones.
 
-use super::{Config, Error, LogFormat, Start};
+use super::{Config, Error, LogFormat, Ratio, Start};
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,12 +22,13 @@ fn parse(text: &str) -> Result<Config, Error> {
 fn the_least_file_has_all_defaults() {
     let config = parse(LEAST).unwrap();
     assert_eq!(config.lake.location, "./lake");
-    assert_eq!((config.kafka.brokers, config.kafka.group.as_str()), (None, "lakeward.shop"));
+    assert_eq!((config.kafka.brokers.as_deref(), config.kafka.group.as_str()), (None, "lakeward.shop"));
     assert_eq!(config.modules["retail"].path, Path::new("/etc/lakeward/retail.wasm"));
     assert_eq!(config.micro_batch.every, Duration::from_secs(5));
     assert_eq!((config.micro_batch.rows.get(), config.micro_batch.size), (1_000_000, 128 << 20));
     assert_eq!((config.transform.fuel.get(), config.transform.memory), (1_000_000_000, 64 << 20));
     assert_eq!((config.transform.timeout, config.transform.output), (Duration::from_secs(10), 64 << 20));
+    assert_eq!(config.park_after("retail"), Some(Ratio::HALF));
     assert_eq!((config.gold.every, config.gold.idle_after), (Duration::from_secs(10), Duration::from_secs(300)));
     assert_eq!(config.serve.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:8080"));
     assert!(config.masks.secret.is_none() && config.workers.count.is_none() && config.topics.is_empty());
@@ -54,6 +55,9 @@ fn a_full_file_is_read_whole() {
         incarnation = 2
         [modules.retail]
         path = "../retail"
+        park_after = "off"
+        [modules.other]
+        path = "other.wasm"
         [micro_batch]
         every = "500ms"
         rows = 10
@@ -63,6 +67,7 @@ fn a_full_file_is_read_whole() {
         memory = "1 GiB"
         timeout = "1m"
         output = "8MiB"
+        park_after = "2.5%"
         [workers]
         count = 3
         [gold]
@@ -91,6 +96,9 @@ fn a_full_file_is_read_whole() {
     assert_eq!(orders.path.as_deref(), Some(Path::new("/etc/lakeward/events/*.ndjson")));
     assert_eq!(config.micro_batch.size, 3 << 19);
     assert_eq!((config.transform.memory, config.transform.output), (1 << 30, 8 << 20));
+    let share = "2.5%".parse().ok();
+    let parked = ["retail", "other", "deployed by hand"].map(|module| config.park_after(module));
+    assert_eq!(parked, [None, share, share]);
     assert_eq!(config.workers.count.map(usize::from), Some(3));
     assert_eq!(config.masks.secret.as_ref().map(|secret| secret.expose()), Some(&b"0123456789abcdef0123"[..]));
     assert_eq!((config.serve.listen, config.log.format), (None, LogFormat::Json));
@@ -118,7 +126,7 @@ fn an_unknown_key_is_shown_with_the_keys_that_there_are() {
        | ^^^^
     "#);
     insta::assert_snapshot!(refusal("[micro_batches]\nrows = 5"), @r#"
-    line 4, column 2: unknown field `micro_batches`, expected one of `pipeline`, `lake`, `kafka`, `topics`, `modules`, `micro_batch`, `transform`, `workers`, `gold`, `masks`, `shutdown`, `serve`, `operators`, `log`
+    line 4, column 2: unknown field `micro_batches`, expected one of `pipeline`, `lake`, `kafka`, `topics`, `modules`, `micro_batch`, `transform`, `workers`, `catch_up`, `gold`, `masks`, `shutdown`, `serve`, `operators`, `log`
      4 | [micro_batches]
        |  ^^^^^^^^^^^^^
     "#);
@@ -150,6 +158,11 @@ fn a_wrong_value_is_shown_with_the_form_that_is_taken() {
     line 5, column 10: invalid value: string "5 GiB", expected a size from "64 KiB" to "4 GiB" with its unit
      5 | memory = "5 GiB"
        |          ^^^^^^^
+    "#);
+    insta::assert_snapshot!(refusal("[transform]\npark_after = \"0.5\""), @r#"
+    line 5, column 14: invalid value: string "0.5", expected a share of the records, such as "50%", or "off"
+     5 | park_after = "0.5"
+       |              ^^^^^
     "#);
     insta::assert_snapshot!(refusal("[serve]\nlisten = \"localhost\""), @r#"
     line 5, column 10: invalid value: string "localhost", expected an IP address with a port, such as "127.0.0.1:8080", or "off"

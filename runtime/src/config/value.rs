@@ -1,5 +1,6 @@
 //! How single settings are written: durations, sizes, locations, addresses; each refused with the form that is taken.
 
+use super::sections::ParkAfter;
 use bytesize::ByteSize;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -180,6 +181,18 @@ pub(super) fn wasm_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u6
     text(deserializer, "a size from \"64 KiB\" to \"4 GiB\" with its unit", |value| {
         bytes(value).filter(|bytes| (64 << 10..=4 << 30).contains(bytes))
     })
+}
+
+/// A share of the records, or `off`.
+pub(super) fn park_after_all<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ParkAfter, D::Error> {
+    text(deserializer, "a share of the records, such as \"50%\", or \"off\"", |value| {
+        if value == "off" { Some(ParkAfter::Never) } else { value.parse().ok().map(ParkAfter::Share) }
+    })
+}
+
+/// The same, where it may be left out.
+pub(super) fn park_after<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ParkAfter>, D::Error> {
+    park_after_all(deserializer).map(Some)
 }
 
 /// A bare number would be taken as bytes, which nobody means.

@@ -7,6 +7,7 @@
 //! | to be discarded     | nothing                                 | discarded                                                             |
 
 use super::Error;
+use super::parking::Failing;
 use super::plan::{COMMITS, DEAD_LETTERS, Input, Plan};
 use super::redrives::Group;
 use super::worker::Worker;
@@ -107,6 +108,7 @@ impl<'a> Again<'a> {
         let contract = |product: usize| &plan.products[input.products[product]].contract;
         // An expectation that stops the product stops the stream; a single letter just stays one.
         let outcome = Outcome::of(module, input.index, &events.columns, events.rows.len(), contract);
+        Failing::check(module, &outcome)?;
         for (event, record) in events.rows.iter().enumerate() {
             if outcome.with_rows[event] {
                 self.fates[*record as usize] = Fate::Rows;

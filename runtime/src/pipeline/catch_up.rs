@@ -141,8 +141,10 @@ impl CatchUp {
                     _ = abandoned.wait_for(|until| *until == Until::Now) => None,
                 }
             });
-            // Who has stopped waiting needs no answer.
-            let _ = ended.map(|ended| sender.send(ended));
+            if let Some(ended) = ended {
+                // Who has stopped waiting needs no answer.
+                let _ = sender.send(ended);
+            }
         })?;
         Ok(Self { whole, modules, distance, looks: VecDeque::new(), until, ended, thread })
     }

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::ledger::ModuleCounts;
+use super::parking::Failing;
 use super::plan::{COMMITS, DEAD_LETTERS, Input, Plan};
 use super::worker::Worker;
 use crate::decode::Events;
@@ -51,8 +52,7 @@ impl<'a> ChunkRun<'a> {
             let outcome = self.input(input, &events, true)?;
             outcomes.push((input.module, events, outcome));
         }
-        self.compare(topic, &outcomes, inputs.collect());
-        Ok(())
+        self.compare(topic, &outcomes, inputs.collect())
     }
 
     /// Adds the records to their bronze table as they are, where there is one and it does not have them yet.
@@ -70,13 +70,14 @@ impl<'a> ChunkRun<'a> {
     }
 
     /// Runs the shadows of a topic over the same events, and holds what they make against what the active modules made.
-    fn compare(&mut self, topic: usize, active: &[(usize, Events, Outcome)], events: Vec<Events>) {
+    fn compare(&mut self, topic: usize, active: &[(usize, Events, Outcome)], events: Vec<Events>) -> Result<(), Error> {
         let plan = Arc::clone(&self.plan);
         let mut of_shadows: Vec<Vec<(Events, Outcome)>> = plan.shadows.iter().map(|_| Vec::new()).collect();
         for ((index, input), events) in plan.topics[topic].shadows.iter().zip(events) {
             let shadow = &plan.shadows[*index];
             let contract = |product: usize| &shadow.contracts[product];
             let outcome = Outcome::of(&shadow.module, *input, &events.columns, events.rows.len(), contract);
+            Failing::check(&shadow.module, &outcome)?;
             of_shadows[*index].push((events, outcome));
         }
         for ((shadow, made), comparison) in plan.shadows.iter().zip(&of_shadows).zip(&mut self.worker.comparisons) {
@@ -87,6 +88,7 @@ impl<'a> ChunkRun<'a> {
                 comparison.chunk(self.chunk, &old, &new);
             }
         }
+        Ok(())
     }
 
     /// The index of the first record that the table does not have yet.
@@ -105,6 +107,7 @@ impl<'a> ChunkRun<'a> {
         let module = &plan.modules[input.module];
         let contract = |product: usize| &plan.products[input.products[product]].contract;
         let mut outcome = Outcome::of(module, input.index, &events.columns, events.rows.len(), contract);
+        Failing::check(module, &outcome)?;
         for (level, line) in &outcome.lines {
             log_line(module.manifest().name.as_str(), *level, line);
         }
@@ -153,10 +156,11 @@ impl<'a> ChunkRun<'a> {
             dead_letters: dead().count() as u64 + undecoded,
             undecoded,
             rejects: dead().filter(|(_, dead)| dead.stage == Stage::Transform).count() as u64,
-            traps: outcome.cost.traps,
-            nanoseconds: outcome.cost.nanoseconds,
-            fuel: outcome.cost.fuel,
+            failures: dead().filter(|(_, dead)| dead.failed).count() as u64,
+            usage: outcome.cost,
         };
+        let said = dead().filter(|(_, dead)| dead.failed).map(|(_, dead)| dead.reason.as_str());
+        said.for_each(|message| self.worker.counts.messages[input.module].add(message));
     }
 
     fn letters(&mut self, input: &Input, events: &Events, outcome: &Outcome) {

@@ -2,6 +2,7 @@
 
 use super::commit::{Group, Tables};
 use super::gold::{Publisher, Target};
+use super::meters::Made;
 use super::others::Others;
 use super::plan::{COMMITS, Gold, Plan, TableKind};
 use super::progress::Progress;
@@ -159,7 +160,7 @@ impl Committer {
                 .extend(batches.map(|(slot, batch)| (routes[slot].worker, Command::Redrive(routes[slot].lane, batch))));
         }
         commands.extend((0..self.workers.len()).map(|worker| (worker, Command::Close(close.clone()))));
-        self.opened = started;
+        let open = started.duration_since(std::mem::replace(&mut self.opened, started));
         self.opened_at_records = self.progress.read();
         for (worker, command) in commands {
             if tokio::task::block_in_place(|| self.workers[worker].send(command)).is_err() {
@@ -176,7 +177,7 @@ impl Committer {
         self.tables.topics.compare(asked).await?;
         let stood_still = share.stood_still;
         let offsets = if share.has_moved(&self.committed, &self.redrives) {
-            self.commit(&close, share, started).await?
+            self.commit(&close, share, started, open).await?
         } else {
             // Unless another took the next one, the number is free again.
             let _ = self.numbers.compare_exchange(number, number - 1, Ordering::Relaxed, Ordering::Relaxed);
@@ -291,7 +292,13 @@ impl Committer {
         Ok(())
     }
 
-    async fn commit(&mut self, close: &Close, share: Share, started: Instant) -> Result<Vec<(usize, i64)>, Error> {
+    async fn commit(
+        &mut self,
+        close: &Close,
+        share: Share,
+        started: Instant,
+        open: Duration,
+    ) -> Result<Vec<(usize, i64)>, Error> {
         if !share.counts.is_balanced() {
             return Err(Error::Unbalanced { counts: format!("{:?}", share.counts.modules) });
         }
@@ -331,7 +338,8 @@ impl Committer {
             self.committed[*slot] = *next;
         }
         self.redrives.committed(&share.redriven);
-        self.report.committed(&self.plan, &row, &share.counts);
+        let made = Made { at_ms: group.at_ms, open, threads: self.workers.len().min(self.slots.len()) };
+        self.report.committed(&self.plan, &row, &share.counts, made);
         tracing::info!(
             micro_batch,
             records = row.records,

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::commit::chain;
+use super::meters::Meters;
 use super::newcomer::{deploy, fit, shadow};
 use super::releases::{Release, Releases};
 use super::shadows::Shadows;
@@ -26,6 +27,7 @@ pub(super) struct Desk {
     pub(super) releases: Arc<Mutex<Releases>>,
     pub(super) site: Arc<Site>,
     pub(super) shadows: Arc<Shadows>,
+    pub(super) meters: Arc<Meters>,
     pub(super) clock: Clock,
     /// What is to run; `None` until the first session has begun.
     pub(super) next: watch::Sender<Option<Release>>,
@@ -76,7 +78,7 @@ impl Desk {
 
     /// Tells the session what is to run, and everybody where the modules stand.
     pub(super) async fn announce(&self, releases: &mut Releases) -> Result<(), Error> {
-        self.site.set_released(releases.released().await);
+        self.show(releases).await;
         let release = releases.release().await?;
         self.next.send_if_modified(|next| {
             let is_new = next.as_ref().is_none_or(|next| !Arc::ptr_eq(&next.plan, &release.plan));
@@ -231,7 +233,7 @@ impl Desk {
     }
 
     /// Where the products of the module stand.
-    async fn offsets(&self, releases: &mut Releases, name: &str, standing: &Standing) -> String {
+    pub(super) async fn offsets(&self, releases: &mut Releases, name: &str, standing: &Standing) -> String {
         let mut offsets: BTreeMap<String, i64> = BTreeMap::new();
         let module = match standing.active() {
             Some(digest) => releases.module(name, digest).await.ok(),

@@ -1,5 +1,6 @@
 //! What stops a pipeline.
 
+use super::Failing;
 use crate::{aggregate, decode, product, sink, source, transform};
 
 /// Why the pipeline cannot start, or had to stop.
@@ -188,6 +189,10 @@ pub enum Error {
         /// The broken rule.
         reason: String,
     },
+    /// A module failed on so much of a chunk, and for so long, that the rest was not tried. Nothing of the micro-batch is committed: it is
+    /// read again without the module, which is parked.
+    #[error("module {name} is given up on: {failing}", name = .0.module, failing = .0)]
+    GivenUp(Box<Failing>),
     /// The state of a gold product cannot be read back.
     #[error("the state of {product} cannot be restored")]
     State {
@@ -250,6 +255,7 @@ impl Error {
             Self::NoRelease => Remedy::Retry,
             // What was not committed in time is read again by whoever has the partitions now.
             Self::Grace { .. } => Remedy::Restart,
+            Self::GivenUp(_) => Remedy::Restart,
             // The start finds the partition out of its log, and goes on without it.
             Self::Source(source::Error::OutOfRange { .. }) | Self::TopicChanged { .. } => Remedy::Restart,
             Self::Sink(sink::Error::Moved { .. } | sink::Error::Replaced { .. }) => Remedy::Restart,
@@ -308,6 +314,7 @@ impl Error {
             | Self::Recreated { .. }
             | Self::TopicChanged { .. }
             | Self::Stopped { .. }
+            | Self::GivenUp(_)
             | Self::State { .. }
             | Self::Thread { .. }
             | Self::Unbalanced { .. }

@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use crate::sink::system::RedrivenCounts;
+use crate::transform::Usage;
 use std::ops::AddAssign;
 
 /// Counts of a micro-batch, or of a worker's share of it.
@@ -17,6 +18,8 @@ pub(super) struct Counts {
     pub(super) violations: Vec<Vec<u64>>,
     /// Records read, whatever modules read them.
     pub(super) read: u64,
+    /// By module: the first things that it said when it failed.
+    pub(super) messages: Vec<Messages>,
     /// Dead letters that somebody asked for.
     pub(super) redriven: RedrivenCounts<u64>,
 }
@@ -36,12 +39,32 @@ pub(super) struct ModuleCounts {
     pub(super) undecoded: u64,
     /// Of these, records that the module rejected or failed on; the rest broke a contract.
     pub(super) rejects: u64,
-    /// Calls that failed.
-    pub(super) traps: u64,
-    /// Nanoseconds in its calls, the copies in and out and the checks among them.
-    pub(super) nanoseconds: u64,
-    /// Fuel used.
-    pub(super) fuel: u64,
+    /// Of the rejects, records that it failed on: by a panic, a limit, or an output that is not what it says.
+    pub(super) failures: u64,
+    /// What its calls used.
+    pub(super) usage: Usage,
+}
+
+/// Things said, without repetitions: the first few.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Messages(Vec<String>);
+
+impl Messages {
+    const KEPT: usize = 3;
+
+    pub(super) fn add(&mut self, message: &str) {
+        if self.0.len() < Self::KEPT && self.0.iter().all(|said| said != message) {
+            self.0.push(message.to_owned());
+        }
+    }
+
+    pub(super) fn add_all(&mut self, others: &Self) {
+        others.0.iter().for_each(|message| self.add(message));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
 }
 
 impl Counts {
@@ -56,6 +79,7 @@ impl Counts {
                 .map(|product| vec![0; product.contract.product().expectations.len()])
                 .collect(),
             read: 0,
+            messages: vec![Messages::default(); plan.modules.len()],
             redriven: RedrivenCounts::default(),
         }
     }
@@ -95,9 +119,8 @@ impl AddAssign for ModuleCounts {
         self.dead_letters += other.dead_letters;
         self.undecoded += other.undecoded;
         self.rejects += other.rejects;
-        self.traps += other.traps;
-        self.nanoseconds += other.nanoseconds;
-        self.fuel += other.fuel;
+        self.failures += other.failures;
+        self.usage += other.usage;
     }
 }
 
@@ -114,6 +137,8 @@ impl AddAssign<&Counts> for Counts {
         self.violations.resize(self.violations.len().max(other.violations.len()), Vec::new());
         self.violations.iter_mut().zip(&other.violations).for_each(|(ours, theirs)| add(ours, theirs));
         self.read += other.read;
+        self.messages.resize(self.messages.len().max(other.messages.len()), Messages::default());
+        self.messages.iter_mut().zip(&other.messages).for_each(|(ours, theirs)| ours.add_all(theirs));
         let (ours, theirs) = (&mut self.redriven, &other.redriven);
         ours.records += theirs.records;
         ours.with_rows += theirs.with_rows;
@@ -127,6 +152,13 @@ impl AddAssign<&Counts> for Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_was_said_the_first_things_are_kept_once() {
+        let mut messages = Messages::default();
+        ["a", "a", "b", "a", "c", "d"].into_iter().for_each(|message| messages.add(message));
+        assert_eq!(messages.iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
 
     #[test]
     fn a_record_that_is_nowhere_is_noticed() {

@@ -15,8 +15,11 @@ mod gold;
 mod horizon;
 mod lane;
 mod ledger;
+mod meters;
+mod minute;
 mod newcomer;
 mod others;
+mod parking;
 mod parts;
 mod plan;
 mod progress;
@@ -41,6 +44,7 @@ mod worker;
 
 pub use bronze::read_back;
 pub use error::{Error, Remedy};
+pub use parking::{Failing, Span};
 pub use plan::read_modules;
 pub use run::{Options, Summary};
 
@@ -52,6 +56,7 @@ use crate::sink::Warehouse;
 use crate::telemetry::Metrics;
 use crate::transform::ModuleFile;
 use lakeward_manifest::Layer;
+use meters::Meters;
 use plan::Plan;
 use releases::{Release, Releases};
 use shadows::Shadows;
@@ -73,6 +78,7 @@ pub struct Pipeline {
     /// What is to run, as the log of deployments says.
     next: watch::Sender<Option<Release>>,
     shadows: Arc<Shadows>,
+    meters: Arc<Meters>,
     /// Taken by the run.
     orders: Mutex<Option<mpsc::Receiver<Order>>>,
     clock: Clock,
@@ -108,12 +114,14 @@ impl Pipeline {
             (operator.token.expose().to_vec(), who)
         }));
         let site = Arc::new(Site::new(status, Arc::new(Metrics::new())).operated_by(operators));
+        let meters = Arc::new(Meters::new(&config, site.metrics()));
         Ok(Self {
             config,
             plan,
             releases: Arc::new(tokio::sync::Mutex::new(releases)),
             next: watch::Sender::new(None),
             shadows: Arc::new(Shadows::new(Arc::clone(&site))),
+            meters,
             orders: Mutex::new(Some(orders)),
             clock,
             site,

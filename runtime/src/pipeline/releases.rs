@@ -50,6 +50,24 @@ impl Release {
     }
 }
 
+/// What modules are to run for.
+#[derive(Debug, Clone, Copy)]
+enum Way<'a> {
+    /// They read at the live edge.
+    Live,
+    /// They are behind, and catch up beside these others.
+    Beside(&'a Plan),
+    /// These digests, by module, have begun what is not wholly committed, and finish it.
+    Finish(&'a BTreeMap<String, String>),
+}
+
+impl Way<'_> {
+    /// Whether a module is not given up on, however long it takes: nobody else can finish what it has begun.
+    fn is_patient_with(self, module: &str) -> bool {
+        matches!(self, Self::Finish(digests) if digests.contains_key(module))
+    }
+}
+
 /// The modules, by the log.
 pub(super) struct Releases {
     config: Arc<Config>,
@@ -101,7 +119,7 @@ impl Releases {
         if let Some(module) = self.compiled.get(&file.digest) {
             return Ok(module.clone());
         }
-        let module = Module::load(&self.host, file)?;
+        let module = Module::load(&self.host, file)?.parked_after(self.config.park_after(&file.manifest.name));
         self.compiled.insert(file.digest.clone(), module.clone());
         Ok(module)
     }
@@ -195,7 +213,7 @@ impl Releases {
         Ok(())
     }
 
-    /// What is to run, with other digests of some modules.
+    /// What is to run, with other digests of some modules, which finish what they have begun.
     pub(super) async fn release_as(&mut self, digests: &BTreeMap<String, String>) -> Result<Release, Error> {
         let mut standings = self.standings();
         for (name, digest) in digests {
@@ -204,7 +222,7 @@ impl Releases {
                 standing.shadow = None;
             }
         }
-        self.release_of(&standings, None).await
+        self.release_of(&standings, Way::Finish(digests)).await
     }
 
     /// What is to run, with one module as if it stood otherwise.
@@ -225,19 +243,14 @@ impl Releases {
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
-        let release = self.release_of(&standings, None).await?;
+        let release = self.release_of(&standings, Way::Live).await?;
         if instead.is_none() {
             self.built = Some((key, release.clone()));
         }
         Ok(release)
     }
 
-    /// Where others read `beside`, the modules catch up with these.
-    async fn release_of(
-        &mut self,
-        standings: &BTreeMap<String, Standing>,
-        beside: Option<&Plan>,
-    ) -> Result<Release, Error> {
+    async fn release_of(&mut self, standings: &BTreeMap<String, Standing>, way: Way<'_>) -> Result<Release, Error> {
         let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
         let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
         for (name, standing) in standings {
@@ -249,7 +262,7 @@ impl Releases {
             if standing.paused.is_some() {
                 paused.push((name.clone(), read));
             } else {
-                modules.push(module);
+                modules.push(if way.is_patient_with(name) { module.parked_after(None) } else { module });
                 if let Some(shadow) = &standing.shadow {
                     shadows.push(self.module(name, shadow).await?);
                 }
@@ -258,9 +271,9 @@ impl Releases {
         topics.sort();
         topics.dedup();
         let plan = Plan::new(&self.config, &modules, &shadows)?;
-        let plan = match beside {
-            Some(others) => plan.beside(others),
-            None => plan,
+        let plan = match way {
+            Way::Beside(others) => plan.beside(others),
+            Way::Live | Way::Finish(_) => plan,
         };
         check_topics(&self.config, &plan)?;
         Ok(Release { plan: Arc::new(plan), topics, paused, rewinds })
@@ -276,8 +289,8 @@ impl Releases {
             }
             standings
         };
-        let ahead = self.release_of(&without(&|name| behind.contains(name)), None).await?;
-        let behind = self.release_of(&without(&|name| !behind.contains(name)), Some(&ahead.plan)).await?;
+        let ahead = self.release_of(&without(&|name| behind.contains(name)), Way::Live).await?;
+        let behind = self.release_of(&without(&|name| !behind.contains(name)), Way::Beside(&ahead.plan)).await?;
         Ok((ahead, behind))
     }
 
@@ -345,6 +358,8 @@ impl Releases {
                 version: manifest.version,
                 running: None,
                 paused: standing.paused.clone(),
+                parked: standing.is_parked,
+                metered: None,
                 shadow: standing.shadow.clone(),
                 sequence: standing.sequence,
                 history,

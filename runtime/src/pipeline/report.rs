@@ -2,12 +2,12 @@
 
 use super::committer::Committer;
 use super::horizon::Horizon;
-use super::ledger::{Counts, ModuleCounts};
+use super::ledger::Counts;
+use super::meters::{Made, Meters};
 use super::plan::Plan;
 use super::progress::Progress;
 use super::session::Slot;
 use crate::checkpoint::SourcePartition;
-use crate::record::Stage;
 use crate::serve::status::{self, Commits, Partition, State, Status, Topic};
 use crate::serve::{Readiness, Site, Time};
 use crate::sink::Table;
@@ -24,6 +24,7 @@ const LOOKS: usize = 5;
 /// Keeps the status up to date.
 pub(super) struct Report {
     site: Arc<Site>,
+    meters: Arc<Meters>,
     total: Counts,
     commits: Commits,
     micro_batches: u64,
@@ -63,13 +64,20 @@ impl Committer {
 }
 
 impl Report {
-    pub(super) fn new(site: Arc<Site>, plan: &Plan, last_micro_batch: i64) -> Self {
+    pub(super) fn new(site: Arc<Site>, meters: Arc<Meters>, plan: &Plan, last_micro_batch: i64) -> Self {
         let last = (last_micro_batch > 0).then_some(last_micro_batch);
-        let commits = Commits { micro_batch: last, ..Commits::default() };
         if !plan.catches_up {
             site.update_status(|status| (status.modules, status.products, status.catch_up) = Default::default());
         }
-        Self { site, total: Counts::new(plan), commits, micro_batches: 0, looks: VecDeque::new(), counted: Vec::new() }
+        Self {
+            site,
+            meters,
+            total: Counts::new(plan),
+            commits: Commits { micro_batch: last, ..Commits::default() },
+            micro_batches: 0,
+            looks: VecDeque::new(),
+            counted: Vec::new(),
+        }
     }
 
     /// What was committed since the start.
@@ -83,7 +91,7 @@ impl Report {
     }
 
     /// Takes in a committed micro-batch.
-    pub(super) fn committed(&mut self, plan: &Plan, row: &CommitRow, counts: &Counts) {
+    pub(super) fn committed(&mut self, plan: &Plan, row: &CommitRow, counts: &Counts, made: Made) {
         self.total += counts;
         self.micro_batches += 1;
         self.commits.micro_batch = Some(row.micro_batch);
@@ -95,18 +103,7 @@ impl Report {
         metrics.commits.inc();
         metrics.commit_seconds.observe(row.seconds);
         metrics.micro_batch.set(row.micro_batch);
-        for (module, counts) in plan.modules.iter().zip(&counts.modules) {
-            let name = module.manifest().name.as_str();
-            metrics.skips.with_label_values(&[name]).inc_by(counts.skips);
-            metrics.traps.with_label_values(&[name]).inc_by(counts.traps);
-            let others = counts.dead_letters.saturating_sub(counts.rejects + counts.undecoded);
-            let stages =
-                [(Stage::Decode, counts.undecoded), (Stage::Transform, counts.rejects), (Stage::Product, others)];
-            for (stage, count) in stages {
-                metrics.dead_letters.with_label_values(&[stage.name(), name]).inc_by(count);
-            }
-            metrics.transform_seconds.with_label_values(&[name]).inc_by(seconds(counts));
-        }
+        self.meters.committed(plan, counts, made);
         for (product, (rows, violations)) in plan.products.iter().zip(counts.rows.iter().zip(&counts.violations)) {
             metrics.rows.with_label_values(&[product.path.as_str()]).inc_by(*rows);
             for (expectation, count) in product.contract.product().expectations.iter().zip(violations) {
@@ -203,22 +200,35 @@ impl Report {
         topics
     }
 
+    /// Those that run, and behind them those that get no records.
     fn modules(&self, look: &Look<'_>) -> Vec<status::Module> {
-        let modules = look.plan.modules.iter().zip(&self.total.modules).map(|(module, counts)| {
-            let manifest = module.manifest();
-            status::Module {
+        let mut modules = Vec::new();
+        for module in &look.plan.modules {
+            let (manifest, digest) = (module.manifest(), module.digest());
+            modules.push(status::Module {
                 name: manifest.name.clone(),
                 version: manifest.version.clone(),
                 owner: manifest.owner.clone(),
-                digest: module.digest().to_string(),
+                digest: digest.to_string(),
+                paused: None,
                 parked: None,
-                records: counts.records,
-                rejects: counts.rejects,
-                traps: counts.traps,
-                nanoseconds_per_event: (counts.records > 0).then(|| seconds(counts) * 1e9 / as_f64(counts.records)),
-            }
-        });
-        modules.collect()
+                metered: self.meters.metered(&manifest.name, digest, look.now_ms),
+            });
+        }
+        let released = self.site.released();
+        let runs = |name: &str| look.plan.modules.iter().any(|module| module.manifest().name == name);
+        for of in released.iter().filter(|of| of.paused.is_some() && !runs(&of.module)) {
+            modules.push(status::Module {
+                name: of.module.clone(),
+                version: of.version.clone(),
+                owner: of.owner.clone(),
+                digest: of.digest.clone(),
+                paused: of.paused.clone().filter(|_| !of.parked),
+                parked: of.paused.clone().filter(|_| of.parked),
+                metered: self.meters.metered(&of.module, &of.digest, look.now_ms),
+            });
+        }
+        modules
     }
 
     fn products(&self, look: &Look<'_>) -> Vec<status::Product> {
@@ -282,10 +292,6 @@ fn summary(counts: &Counts) -> status::Counts {
         dead_letters: total.dead_letters,
         late: counts.late_rows(),
     }
-}
-
-fn seconds(counts: &ModuleCounts) -> f64 {
-    as_f64(counts.nanoseconds) / 1e9
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people: 53 bits are enough")]

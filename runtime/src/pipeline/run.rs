@@ -3,7 +3,6 @@
 use super::catch_up::CatchUp;
 use super::commit::chain;
 use super::committer::Committer;
-use super::desk::Desk;
 use super::drive::Drive;
 use super::parts::{Parts, Running};
 use super::releases::Release;
@@ -72,16 +71,11 @@ impl Pipeline {
     /// When something is wrong that waiting or starting over does not mend.
     pub async fn run(&self, options: Options, stop: watch::Receiver<bool>) -> Result<Summary, Error> {
         let mut membership = None;
-        let desk = Desk {
-            releases: Arc::clone(&self.releases),
-            site: Arc::clone(&self.site),
-            shadows: Arc::clone(&self.shadows),
-            clock: self.clock.clone(),
-            next: self.next.clone(),
-        };
+        let desk = self.desk();
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(desk.clone().follow());
+        tasks.spawn(desk.clone().watch());
         if let Some(orders) = orders {
             tasks.spawn(desk.take(orders));
         }
@@ -119,6 +113,9 @@ impl Pipeline {
                 Err(error) => {
                     let text = chain(&error);
                     self.failed(&text);
+                    if let Error::GivenUp(failing) = &error {
+                        self.desk().park(failing).await;
+                    }
                     match error.remedy() {
                         // A batch job over something that is not there has nothing to wait for.
                         _ if options.until_current && error.is_missing() => {
@@ -256,7 +253,7 @@ impl Pipeline {
         releases.open(lake).await?;
         releases.refresh().await?;
         let release = releases.release().await?;
-        self.site.set_released(releases.released().await);
+        self.desk().show(&mut releases).await;
         self.next.send_replace(Some(release.clone()));
         let torn = torn.under(&release);
         if torn.is_empty() { Ok(release) } else { releases.release_as(torn).await }

@@ -44,9 +44,7 @@ impl Pipeline {
         } = session;
         let starts: Vec<i64> = lanes.iter().map(|lane| lane.next).collect();
         let progress = Arc::new(Progress::new(&starts, self.workers));
-        for (lane, slot) in progress.lanes.iter().zip(&slots) {
-            lane.log_end.store(slot.log.end, Ordering::Relaxed);
-        }
+        progress.lanes.iter().zip(&slots).for_each(|(lane, slot)| lane.log_end.store(slot.log.end, Ordering::Relaxed));
         let (commands, receivers): (Vec<Sender<Command>>, Vec<Receiver<Command>>) =
             (0..self.workers).map(|_| crossbeam_channel::bounded(QUEUE)).unzip();
         let (parts_in, parts) = tokio::sync::mpsc::channel::<Result<Part, Error>>(self.workers);
@@ -67,14 +65,14 @@ impl Pipeline {
         let threads = Threads::start(&self.config, sources, &routes, &commands, &progress, pace)?;
         numbers.fetch_max(micro_batch, Ordering::Relaxed);
         let now = clock::instant();
-        let report = Report::new(Arc::clone(&self.site), plan, micro_batch);
+        let report = Report::new(Arc::clone(&self.site), Arc::clone(&self.meters), plan, micro_batch);
         let publisher = Publisher::new(plan, &views, &tables);
-        let checkpoints = tables.tables.iter().map(crate::sink::Table::checkpointed).collect();
         let committer = Committer {
             config: Arc::clone(&self.config),
             plan: Arc::clone(plan),
             lake,
             clock: self.clock.clone(),
+            checkpoints: tables.tables.iter().map(crate::sink::Table::checkpointed).collect(),
             tables,
             leads: leads(plan, slots.iter().chain(stuck.iter().map(|stuck| &stuck.slot)), &others.slots),
             slots,
@@ -97,7 +95,6 @@ impl Pipeline {
             committed: starts,
             opened: now,
             published: now,
-            checkpoints,
             checkpointing: tokio::task::JoinSet::new(),
             opened_at_records: 0,
         };

@@ -1,14 +1,12 @@
 //! What a module makes of the events of one input: its rows held to their contracts, and the events that become dead letters.
 
-use crate::clock;
 use crate::product::Contract;
 use crate::record::Stage;
-use crate::transform::{Module, Output};
+use crate::transform::{Module, Output, Usage};
 use arrow_array::{ArrayRef, BooleanArray};
 use arrow_buffer::BooleanBuffer;
 use lakeward_manifest::OnViolation;
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 
 /// What became of the events of one input.
 #[derive(Debug, Clone, Default)]
@@ -24,9 +22,11 @@ pub struct Outcome {
     /// The first event that stops its product; it is among `dead` too.
     pub stopped: Option<Stopped>,
     /// What the module cost.
-    pub cost: Cost,
+    pub cost: Usage,
     /// What the module logged, with its level.
     pub lines: Vec<(tracing::Level, String)>,
+    /// The module was given up on when so many events were judged: the outcome is not whole, and nothing of it may be used.
+    pub given_up: Option<u64>,
 }
 
 /// Why an event's record becomes a dead letter.
@@ -38,6 +38,8 @@ pub struct Dead {
     pub reason: String,
     /// The product of the manifest whose contract it broke.
     pub product: Option<usize>,
+    /// Whether the module failed on it, rather than rejecting it.
+    pub failed: bool,
 }
 
 /// Rows of one product that meet its contract.
@@ -62,25 +64,6 @@ pub struct Stopped {
     pub reason: String,
 }
 
-/// What calls of a module cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Cost {
-    /// Time in the module, in nanoseconds.
-    pub nanoseconds: u64,
-    /// Fuel of the calls that succeeded.
-    pub fuel: u64,
-    /// Calls that failed.
-    pub traps: u64,
-}
-
-impl AddAssign for Cost {
-    fn add_assign(&mut self, other: Self) {
-        self.nanoseconds += other.nanoseconds;
-        self.fuel += other.fuel;
-        self.traps += other.traps;
-    }
-}
-
 impl Outcome {
     /// Takes `events` events of the manifest's input `input` through the module and its rows through their contracts, which are given by
     /// their product's index in the manifest. An event that breaks a contract becomes a dead letter, with all of its rows of all products.
@@ -92,18 +75,18 @@ impl Outcome {
         events: usize,
         contract: impl Fn(usize) -> &'a Contract,
     ) -> Self {
-        let started = clock::instant();
         let processed = module.process(input, columns, events);
-        let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let mut outcome = Self {
             with_rows: vec![false; events],
             rows: Vec::with_capacity(processed.outputs.len()),
-            cost: Cost { nanoseconds, fuel: processed.fuel, traps: processed.traps },
+            cost: processed.usage,
             lines: processed.lines,
+            given_up: processed.given_up,
             ..Self::default()
         };
         for reject in processed.rejects {
-            let dead = Dead { stage: Stage::Transform, reason: reject.reason, product: None };
+            let (reason, failed) = (reject.reason, reject.failed);
+            let dead = Dead { stage: Stage::Transform, reason, product: None, failed };
             outcome.dead.insert(reject.origin, dead);
         }
         for output in processed.outputs {
@@ -126,7 +109,8 @@ impl Outcome {
             if violation.action == OnViolation::Stop && self.stopped.is_none() {
                 self.stopped = Some(Stopped { event, product, reason: violation.reason.clone() });
             }
-            let dead = Dead { stage: Stage::Product, reason: violation.reason, product: Some(product) };
+            let (reason, product) = (violation.reason, Some(product));
+            let dead = Dead { stage: Stage::Product, reason, product, failed: false };
             self.dead.entry(event).or_insert(dead);
         }
         if screened.counts.iter().any(|count| *count > 0) {

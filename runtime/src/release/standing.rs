@@ -19,7 +19,7 @@ pub enum Action {
     EndShadow,
     /// The module gets no records, its products stay at their offsets.
     Pause,
-    /// The runtime paused the module because it failed too often.
+    /// The runtime paused the module because it failed too often. It gets records again as after a pause, or with another digest.
     Park,
     /// The module gets records again, from where its products stand.
     Resume,
@@ -93,6 +93,8 @@ pub struct Standing {
     pub digests: Vec<String>,
     /// Why the module gets no records; `None` while it does.
     pub paused: Option<String>,
+    /// Whether it was the runtime that paused it. A person's pause lasts until a person ends it; this one is about a digest, and ends with it.
+    pub is_parked: bool,
     /// The digest that runs beside the active one.
     pub shadow: Option<String>,
     /// The number of the newest rewind, and where it leads.
@@ -120,6 +122,7 @@ impl Standing {
     pub fn apply(&mut self, deployment: &Deployment) {
         self.sequence = deployment.sequence;
         let digest = || deployment.digest.clone();
+        let before = self.active().map(str::to_owned);
         match deployment.action {
             Action::Deploy | Action::Promote => {
                 self.digests.extend(digest().filter(|digest| self.active() != Some(digest)));
@@ -136,8 +139,9 @@ impl Standing {
             Action::Pause | Action::Park => {
                 let why = deployment.why.clone();
                 self.paused = Some(why.unwrap_or_else(|| format!("paused by {}", deployment.who)));
+                self.is_parked = deployment.action == Action::Park;
             }
-            Action::Resume => self.paused = None,
+            Action::Resume => (self.paused, self.is_parked) = (None, false),
             Action::Rebuild => {
                 self.digests.extend(digest().filter(|digest| self.active() != Some(digest)));
                 self.shadow = None;
@@ -152,6 +156,9 @@ impl Standing {
                     self.shadow = None;
                 }
             }
+        }
+        if self.is_parked && self.active() != before.as_deref() {
+            (self.paused, self.is_parked) = (None, false);
         }
     }
 }
@@ -236,6 +243,27 @@ mod tests {
         assert_eq!(after(&[(Action::Deploy, "a"), (Action::Pause, "")]).paused.as_deref(), Some("paused by ann"));
         assert_eq!(after(&[(Action::Deploy, "a"), (Action::Pause, ""), (Action::Deploy, "b")]).active(), Some("b"));
         assert_eq!(after(&[(Action::Deploy, "a"), (Action::Park, ""), (Action::Resume, "")]).paused, None);
+    }
+
+    #[test]
+    fn another_digest_ends_a_parking_and_no_pause() {
+        use Action::{Deploy, EndShadow, Park, Pause, Promote, Resume, Rollback, Shadow};
+        // What happens after `a` and `b` were deployed; whether the module is paused, and parked, then.
+        #[track_caller]
+        fn check(steps: &[(Action, &str)], is_paused: bool, is_parked: bool) {
+            let standing = after(&[&[(Deploy, "a"), (Deploy, "b")], steps].concat());
+            assert_eq!((standing.paused.is_some(), standing.is_parked), (is_paused, is_parked), "{steps:?}");
+        }
+        check(&[(Park, "")], true, true);
+        check(&[(Park, ""), (Deploy, "c")], false, false);
+        check(&[(Park, ""), (Rollback, "a")], false, false);
+        check(&[(Park, ""), (Shadow, "c"), (Promote, "c")], false, false);
+        check(&[(Park, ""), (Shadow, "c"), (EndShadow, "")], true, true);
+        // The same digest is no mended one.
+        check(&[(Park, ""), (Deploy, "b")], true, true);
+        check(&[(Park, ""), (Resume, "")], false, false);
+        check(&[(Pause, ""), (Deploy, "c")], true, false);
+        check(&[(Park, ""), (Resume, ""), (Pause, ""), (Rollback, "a")], true, false);
     }
 
     #[test]

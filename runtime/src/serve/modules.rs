@@ -9,7 +9,7 @@ use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodFilter, MethodRouter, get, on, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use std::sync::Arc;
@@ -23,18 +23,17 @@ struct Modules<'a> {
 }
 
 pub(super) fn routes() -> Router<Arc<Site>> {
+    let largest = DefaultBodyLimit::max(LARGEST_MODULE);
+    let end_shadow = about(MethodFilter::DELETE, |module| Act::EndShadow { module });
     Router::new()
-        .route("/v1/modules", get(modules).post(deploy).layer(DefaultBodyLimit::max(LARGEST_MODULE)))
+        .route("/v1/modules", get(modules).post(deploy).layer(largest))
         .route("/v1/modules/{module}", get(module))
-        .route("/v1/modules/{module}/rollback", post(rollback))
+        .route("/v1/modules/{module}/rollback", about(MethodFilter::POST, |module| Act::Rollback { module }))
         .route("/v1/modules/{module}/promote", post(promote))
         .route("/v1/modules/{module}/rewind", post(rewind))
-        .route(
-            "/v1/modules/{module}/shadow",
-            get(comparison).post(shadow).delete(end_shadow).layer(DefaultBodyLimit::max(LARGEST_MODULE)),
-        )
-        .route("/v1/modules/{module}/pause", post(pause))
-        .route("/v1/modules/{module}/resume", post(resume))
+        .route("/v1/modules/{module}/shadow", get(comparison).post(shadow).merge(end_shadow).layer(largest))
+        .route("/v1/modules/{module}/pause", about(MethodFilter::POST, |module| Act::Pause { module }))
+        .route("/v1/modules/{module}/resume", about(MethodFilter::POST, |module| Act::Resume { module }))
 }
 
 async fn modules(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
@@ -55,9 +54,13 @@ async fn module(
 /// Where the modules stand, with what runs at this moment.
 fn released(site: &Site) -> Vec<Released> {
     let status = site.status();
-    let running = |name: &str| status.modules.iter().find(|module| module.name == name).map(|of| of.digest.clone());
-    let with_running = |of: &Released| Released { running: running(&of.module), ..of.clone() };
-    site.released().iter().map(with_running).collect()
+    let with_status = |of: &Released| {
+        let known = status.modules.iter().find(|module| module.name == of.module);
+        let runs = known.filter(|module| module.paused.is_none() && module.parked.is_none());
+        let running = runs.map(|module| module.digest.clone());
+        Released { running, metered: known.map(|module| module.metered.clone()), ..of.clone() }
+    };
+    site.released().iter().map(with_status).collect()
 }
 
 async fn deploy(
@@ -74,15 +77,6 @@ async fn deploy(
     give(&site, operator, why, Act::Deploy(Offer { bytes, replaces, as_version, rebuild, yes, dry_run })).await
 }
 
-async fn rollback(
-    State(site): State<Arc<Site>>,
-    Path(module): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    simple(&site, query.as_deref(), &headers, Act::Rollback { module }).await
-}
-
 /// Whose shadow it is, its manifest says: the name in the address is for people.
 async fn shadow(
     State(site): State<Arc<Site>>,
@@ -94,15 +88,6 @@ async fn shadow(
     let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let Parameters { why, as_version, .. } = Parameters::parse(query.as_deref(), &["why", "as_version"])?;
     give(&site, operator, why, Act::Shadow { bytes, as_version }).await
-}
-
-async fn end_shadow(
-    State(site): State<Arc<Site>>,
-    Path(module): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    simple(&site, query.as_deref(), &headers, Act::EndShadow { module }).await
 }
 
 async fn comparison(
@@ -146,28 +131,19 @@ async fn rewind(
     give(&site, operator, parameters.why, Act::Rewind { module, to, rollback, dry_run }).await
 }
 
-async fn pause(
-    State(site): State<Arc<Site>>,
-    Path(module): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    simple(&site, query.as_deref(), &headers, Act::Pause { module }).await
-}
-
-async fn resume(
-    State(site): State<Arc<Site>>,
-    Path(module): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    simple(&site, query.as_deref(), &headers, Act::Resume { module }).await
-}
-
-async fn simple(site: &Site, query: Option<&str>, headers: &HeaderMap, act: Act) -> Result<Response, Problem> {
-    let operator = operator(site, headers)?;
-    let parameters = Parameters::parse(query, &["why"])?;
-    give(site, operator, parameters.why, act).await
+/// Takes orders that say no more than which module they are about.
+fn about(method: MethodFilter, act: fn(String) -> Act) -> MethodRouter<Arc<Site>> {
+    on(
+        method,
+        move |State(site): State<Arc<Site>>,
+              Path(module): Path<String>,
+              RawQuery(query): RawQuery,
+              headers: HeaderMap| async move {
+            let operator = operator(&site, &headers)?;
+            let parameters = Parameters::parse(query.as_deref(), &["why"])?;
+            give(&site, operator, parameters.why, act(module)).await
+        },
+    )
 }
 
 /// Who asks, by the token of the request.

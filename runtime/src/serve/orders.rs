@@ -1,6 +1,7 @@
 //! What operators may ask of a running pipeline, as plain data: the pipeline takes orders from a queue and answers each.
 
 use super::Time;
+use super::status::Metered;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
@@ -182,7 +183,7 @@ pub enum Refusal {
 }
 
 /// Where a module stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Released {
     /// The module's name.
     pub module: String,
@@ -196,8 +197,12 @@ pub struct Released {
     pub running: Option<String>,
     /// Why the module gets no records; `None` while it does.
     pub paused: Option<String>,
+    /// Whether it was the runtime that paused it, because it failed too often.
+    pub parked: bool,
     /// The digest that runs beside it.
     pub shadow: Option<String>,
+    /// What it was given, made and used in the instance that answers; `None` before that knows.
+    pub metered: Option<Metered>,
     /// The number of the newest decision.
     pub sequence: i64,
     /// What was decided, the newest first.

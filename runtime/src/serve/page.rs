@@ -21,12 +21,14 @@ pub(super) struct File {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Every file of the page.
-pub(super) const FILES: [File; 5] = [
+pub(super) const FILES: [File; 7] = [
     File { address: "/", content_type: "text/html; charset=utf-8", text: include_str!("page/index.html") },
     File { address: "/page.css", content_type: "text/css; charset=utf-8", text: include_str!("page/page.css") },
     File { address: "/page.js", content_type: SCRIPT, text: include_str!("page/page.js") },
     File { address: "/chart.js", content_type: SCRIPT, text: include_str!("page/chart.js") },
     File { address: "/format.js", content_type: SCRIPT, text: include_str!("page/format.js") },
+    File { address: "/shadow.js", content_type: SCRIPT, text: include_str!("page/shadow.js") },
+    File { address: "/table.js", content_type: SCRIPT, text: include_str!("page/table.js") },
 ];
 
 /// Sends a file.

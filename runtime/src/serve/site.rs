@@ -62,6 +62,9 @@ impl Site {
 
     /// Shows where the modules stand.
     pub fn set_released(&self, released: Vec<Released>) {
+        for of in &released {
+            self.metrics.module_parked.with_label_values(&[of.module.as_str()]).set(i64::from(of.parked));
+        }
         self.released.store(Arc::new(released));
     }
 

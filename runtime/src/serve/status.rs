@@ -2,7 +2,7 @@
 
 use super::Time;
 use lakeward_manifest::Layer;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub struct Status {
     pub topics: Vec<Topic>,
     /// What has been committed.
     pub commits: Commits,
-    /// The modules that are loaded.
+    /// The modules, those that get no records among them.
     pub modules: Vec<Module>,
     /// The tables of the products.
     pub products: Vec<Product>,
@@ -175,7 +175,7 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// A module that is loaded.
+/// A module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Module {
     /// The module's name.
@@ -186,16 +186,68 @@ pub struct Module {
     pub owner: String,
     /// The SHA-256 of its bytes, in hexadecimal.
     pub digest: String,
-    /// Why the module is parked; `None` while it runs.
+    /// Why somebody paused it; `None` while it gets records, and while it is parked.
+    pub paused: Option<String>,
+    /// Why the runtime parked it: it failed too often. `None` while it gets records, and while it is paused.
     pub parked: Option<String>,
-    /// Records given to it since the process started.
+    /// What it was given, made and used.
+    #[serde(flatten)]
+    pub metered: Metered,
+}
+
+/// What a module was given, made of it and used, since this process runs its digest.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metered {
+    /// Records given to it.
     pub records: u64,
-    /// Records that it rejected.
+    /// Records that it rejected or failed on.
     pub rejects: u64,
-    /// Calls that trapped.
+    /// Of these, records that it failed on: by a panic, a limit, or an output that is not what it says.
+    pub failures: u64,
+    /// Rows that it gave back, before they were held to their contracts.
+    pub rows: u64,
+    /// Calls of it, of up to 8,192 records each.
+    pub calls: u64,
+    /// Calls that failed: a record at fault takes several.
     pub traps: u64,
-    /// The mean time of one event in the module, all in; `None` before the first.
+    /// Time in it, over all workers.
+    pub seconds: f64,
+    /// Fuel used.
+    pub fuel: u64,
+    /// Bytes that it gave back.
+    pub output_bytes: u64,
+    /// The mean time of one record in it, all in; `None` before the first.
     pub nanoseconds_per_event: Option<f64>,
+    /// The mean fuel of one record; `None` before the first.
+    pub fuel_per_event: Option<f64>,
+    /// The share of the workers' time that it took within the last minute, 1 for all of it; `None` where nothing was committed.
+    pub worker_share: Option<f64>,
+    /// Why it is called slow: it takes most of the workers' time.
+    pub slow: Option<String>,
+    /// The most that one call used, beside what a call may use.
+    pub call: CallUse,
+}
+
+/// The most that one call of a module used, beside what a call may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallUse {
+    /// Fuel.
+    pub fuel: Bounded<u64>,
+    /// Linear memory.
+    pub memory_bytes: Bounded<u64>,
+    /// What it gave back.
+    pub output_bytes: Bounded<u64>,
+    /// Wall-clock time.
+    pub seconds: Bounded<f64>,
+}
+
+/// A figure and its limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bounded<T> {
+    /// The most that there was.
+    pub most: T,
+    /// The most that there may be.
+    pub limit: T,
 }
 
 /// The table of a product.

@@ -311,11 +311,14 @@ async fn the_status_is_told_in_the_words_of_the_design() {
             version: "0.3.0".to_owned(),
             owner: "retail".to_owned(),
             digest: "ab".to_owned(),
+            paused: None,
             parked: None,
-            records: 4,
-            rejects: 1,
-            traps: 0,
-            nanoseconds_per_event: Some(25.5),
+            metered: status::Metered {
+                records: 4,
+                rejects: 1,
+                nanoseconds_per_event: Some(25.5),
+                ..Default::default()
+            },
         }];
     });
     insta::assert_snapshot!(fixture.json("/v1/status").await);
@@ -348,6 +351,8 @@ async fn the_page_asks_for_nothing_from_elsewhere() {
         ("/page.js", "text/javascript; charset=utf-8"),
         ("/chart.js", "text/javascript; charset=utf-8"),
         ("/format.js", "text/javascript; charset=utf-8"),
+        ("/shadow.js", "text/javascript; charset=utf-8"),
+        ("/table.js", "text/javascript; charset=utf-8"),
     ] {
         let (status, headers, body) = fixture.get(address).await;
         assert_eq!((status, headers[CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, content_type));

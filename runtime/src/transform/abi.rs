@@ -73,6 +73,24 @@ pub(super) enum Level {
     Error,
 }
 
+impl OutcomeOut {
+    /// Rows of all products.
+    pub(super) fn rows(&self) -> u64 {
+        self.outputs.iter().map(|output| u64::from(output.rows.rows)).sum()
+    }
+
+    /// Bytes that came across, but for lengths and numbers of fixed size.
+    pub(super) fn bytes(&self) -> u64 {
+        let of_output = |output: &OutputOut| {
+            let buffers: usize = output.rows.buffers.iter().map(Vec::len).sum();
+            buffers + output.origins.len() * size_of::<u32>()
+        };
+        let outputs: usize = self.outputs.iter().map(of_output).sum();
+        let rejects: usize = self.rejects.iter().map(|reject| reject.reason.len()).sum();
+        (outputs + rejects) as u64
+    }
+}
+
 /// `process` as wasmtime types it.
 pub(super) type Process<'a> = wasmtime::component::TypedFunc<(u32, ColumnsIn<'a>), (Result<OutcomeOut, String>,)>;
 

@@ -2,14 +2,13 @@
 
 use super::Error;
 use super::abi::{HOST, Level};
+use super::bounds::Bounds;
 use super::limits::{LOG_CALLS, LOG_LINES, Limits, clean};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use wasmtime::component::Linker;
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreContextMut, StoreLimits,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreContextMut};
 
 /// How often the epoch moves.
 const TICK: Duration = Duration::from_millis(10);
@@ -35,14 +34,14 @@ impl std::fmt::Debug for Host {
 
 /// What a store knows of the instance that it holds.
 pub(super) struct Guest {
-    pub(super) limits: StoreLimits,
+    pub(super) bounds: Bounds,
     pub(super) lines: Vec<(Level, String)>,
     log_calls: usize,
 }
 
 impl Guest {
-    pub(super) fn new(limits: StoreLimits) -> Self {
-        Self { limits, lines: Vec::new(), log_calls: 0 }
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { bounds: Bounds::new(limits), lines: Vec::new(), log_calls: 0 }
     }
 
     /// The last thing that the guest said at level error: its panic message.

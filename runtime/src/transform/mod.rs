@@ -1,16 +1,19 @@
 //! Runs the domain teams' modules: columns in, columns out, behind a wall that a module cannot climb.
 
 mod abi;
+mod bounds;
 mod check;
 mod error;
 mod host;
 mod limits;
 mod lower;
 mod module;
+mod patience;
 mod process;
 mod raise;
 #[cfg(test)]
 pub(crate) mod sample;
+mod usage;
 mod version;
 
 pub use check::{Problem, check};
@@ -19,5 +22,7 @@ pub use host::Host;
 pub use limits::Limits;
 pub(crate) use module::is_host_interface;
 pub use module::{ModuleFile, ReadError, Unusable};
+pub use patience::fails_too_often;
 pub use process::{Module, Output, Processed, Reject};
+pub use usage::{Most, Usage};
 pub use version::{FIRST_VERSION, deployed_as, version_name, version_of};

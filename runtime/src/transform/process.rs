@@ -4,15 +4,20 @@ use super::abi::{ColumnsIn, MODULE, OutcomeOut, OutputOut, Process};
 use super::host::{Guest, Host};
 use super::limits::clean;
 use super::lower::Lowered;
+use super::patience::Search;
+use super::usage::{Most, Usage};
 use super::version::deployed_as;
-use super::{Error, ModuleFile, raise};
+use super::{Error, Limits, ModuleFile, raise};
+use crate::clock;
 use crate::columns::arrow_fields;
+use crate::config::Ratio;
 use arrow_array::{ArrayRef, UInt32Array};
 use arrow_schema::Fields;
 use lakeward_manifest::Manifest;
 use std::ops::Range;
+use std::time::Duration;
+use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
-use wasmtime::{Store, StoreLimitsBuilder};
 
 /// A compiled module, ready to be called from any thread.
 #[derive(Clone)]
@@ -23,6 +28,7 @@ pub struct Module {
     manifest: std::sync::Arc<Manifest>,
     digest: std::sync::Arc<str>,
     products: std::sync::Arc<[Fields]>,
+    park_after: Option<Ratio>,
 }
 
 impl std::fmt::Debug for Module {
@@ -52,6 +58,8 @@ pub struct Reject {
     pub origin: u32,
     /// Why.
     pub reason: String,
+    /// Whether the module failed on it, rather than rejecting it.
+    pub failed: bool,
 }
 
 /// What became of a chunk's events.
@@ -61,14 +69,13 @@ pub struct Processed {
     pub outputs: Vec<Output>,
     /// Events that the module rejected or failed on, ascending.
     pub rejects: Vec<Reject>,
-    /// Calls that failed.
-    pub traps: u64,
-    /// Calls made.
-    pub calls: u64,
-    /// Fuel used by the calls that succeeded.
-    pub fuel: u64,
+    /// What the calls used.
+    pub usage: Usage,
     /// What the module logged, with its level (`trace` to `error`).
     pub lines: Vec<(tracing::Level, String)>,
+    /// The module was given up on when so many events were judged: the others were not tried, and nothing of it may be used.
+    pub given_up: Option<u64>,
+    search: Search,
 }
 
 impl Module {
@@ -91,6 +98,7 @@ impl Module {
             manifest: std::sync::Arc::new(file.manifest.clone()),
             digest: file.digest.as_str().into(),
             products,
+            park_after: None,
         };
         module.instance().map_err(load)?;
         Ok(module)
@@ -101,6 +109,18 @@ impl Module {
     pub fn deployed_as(&self, name: &str) -> Option<Self> {
         let manifest = deployed_as(&self.manifest, name)?;
         Some(Self { manifest: manifest.into(), ..self.clone() })
+    }
+
+    /// The same module, which is given up on in the middle of a chunk where it fails on this share of the events and costs too much time.
+    #[must_use]
+    pub fn parked_after(self, share: Option<Ratio>) -> Self {
+        Self { park_after: share, ..self }
+    }
+
+    /// What a call may use.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.host.limits
     }
 
     /// What the module says about itself.
@@ -121,9 +141,12 @@ impl Module {
     /// a call whatever its size, so the verdict on an event does not depend on its neighbours.
     #[must_use]
     pub fn process(&self, input: u32, columns: &[ArrayRef], rows: usize) -> Processed {
+        let started = clock::instant();
         let mut processed = Processed::default();
-        let Some(message) = self.attempt(input, columns, 0, rows, &mut processed) else { return processed };
-        self.divide(input, columns, 0..rows, message, &mut processed);
+        if let Some(message) = self.attempt(input, columns, 0, rows, &mut processed) {
+            self.divide(input, columns, 0..rows, message, &mut processed);
+        }
+        processed.usage.nanoseconds = nanoseconds(started.elapsed());
         processed
     }
 
@@ -136,13 +159,18 @@ impl Module {
         message: String,
         processed: &mut Processed,
     ) {
-        processed.traps += 1;
         if range.len() <= 1 {
-            processed.rejects.extend(range.map(|event| Reject { origin: to_u32(event), reason: message.clone() }));
+            processed.search.failed += range.len() as u64;
+            let reject = |event| Reject { origin: to_u32(event), reason: message.clone(), failed: true };
+            processed.rejects.extend(range.map(reject));
             return;
         }
         let middle = range.start + range.len() / 2;
         for half in [range.start..middle, middle..range.end] {
+            if processed.search.is_hopeless(self.park_after) {
+                processed.given_up = Some(processed.search.judged());
+                return;
+            }
             let indices = UInt32Array::from_iter_values(half.clone().map(to_u32));
             let part: Vec<ArrayRef> = columns
                 .iter()
@@ -165,27 +193,36 @@ impl Module {
         rows: usize,
         processed: &mut Processed,
     ) -> Option<String> {
-        processed.calls += 1;
+        let started = clock::instant();
+        processed.usage.calls += 1;
         let (mut store, call) = match self.instance() {
             Ok(instance) => instance,
-            Err(error) => return Some(clean(&format!("the module cannot be started: {error:#}"))),
+            Err(error) => {
+                processed.usage.traps += 1;
+                return Some(clean(&format!("the module cannot be started: {error:#}")));
+            }
         };
         let lowered = Lowered::of(columns);
         let events = ColumnsIn { rows: to_u32(rows), nodes: &lowered.nodes, buffers: &lowered.buffers };
         let result = call.call(&mut store, (input, events));
+        let mut used = Usage::default();
         let failure = match result {
-            Ok((Ok(outcome),)) => match self.check(outcome, first, rows) {
-                Ok((outputs, rejects)) => {
-                    processed.outputs.extend(outputs);
-                    processed.rejects.extend(rejects);
-                    processed.fuel += self.host.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-                    None
+            Ok((Ok(outcome),)) => {
+                (used.rows, used.output) = (outcome.rows(), outcome.bytes());
+                match self.check(outcome, first, rows) {
+                    Ok((outputs, rejects)) => {
+                        processed.outputs.extend(outputs);
+                        processed.rejects.extend(rejects);
+                        None
+                    }
+                    Err(message) => Some(clean(&format!("the module's output is invalid: {message}"))),
                 }
-                Err(message) => Some(clean(&format!("the module's output is invalid: {message}"))),
-            },
+            }
             Ok((Err(message),)) => Some(clean(&message)),
             Err(error) => Some(failure_text(&error, store.data())),
         };
+        used.fuel = self.host.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        processed.meter(used, store.data().bounds.memory(), started.elapsed(), rows, failure.is_some());
         // A failing call is made again for each half: what it said is told once, by the event at fault.
         if failure.is_some() && rows > 1 {
             return failure;
@@ -197,15 +234,8 @@ impl Module {
     }
 
     fn instance(&self) -> wasmtime::Result<(Store<Guest>, Process<'_>)> {
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(self.host.limits.memory)
-            .table_elements(100_000)
-            .instances(16)
-            .tables(16)
-            .memories(2)
-            .build();
-        let mut store = Store::new(&self.host.engine, Guest::new(limits));
-        store.limiter(|guest| &mut guest.limits);
+        let mut store = Store::new(&self.host.engine, Guest::new(&self.host.limits));
+        store.limiter(|guest| &mut guest.bounds);
         store.set_fuel(self.host.limits.fuel)?;
         store.set_epoch_deadline(self.host.deadline());
         store.set_hostcall_fuel(self.host.limits.output);
@@ -227,7 +257,8 @@ impl Module {
                 return Err(format!("reject of event {} of {rows}, after {last:?}", reject.origin));
             }
             last = Some(reject.origin);
-            rejects.push(Reject { origin: to_u32(first) + reject.origin, reason: clean(&reject.reason) });
+            let (origin, reason) = (to_u32(first) + reject.origin, clean(&reject.reason));
+            rejects.push(Reject { origin, reason, failed: false });
         }
         Ok((outputs, rejects))
     }
@@ -251,6 +282,25 @@ impl Module {
         }
         Ok(Output { product, origins, columns })
     }
+}
+
+impl Processed {
+    /// Takes in what one call over `rows` events used. What a failing call gave back is nothing; the most of a call it may have used all the same.
+    fn meter(&mut self, used: Usage, memory: u64, took: Duration, rows: usize, has_failed: bool) {
+        let Usage { fuel, output, .. } = used;
+        self.usage.most.raise(Most { fuel, memory, output, nanoseconds: nanoseconds(took) });
+        if has_failed {
+            self.usage.traps += 1;
+            self.search.lost += took;
+        } else {
+            self.usage += used;
+            self.search.passed += rows as u64;
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Why a call failed: in the guest's own words where it trapped by itself, which is what a panic does.

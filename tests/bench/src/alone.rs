@@ -26,7 +26,7 @@ pub(crate) fn run(chunk: usize, rounds: u32) -> Result<()> {
         let (mut rows, mut fuel) = (0, 0);
         for events in &decoded {
             let processed = module.process(0, &events.columns, events.rows.len());
-            fuel += processed.fuel;
+            fuel += processed.usage.fuel;
             rows += processed.outputs.iter().map(|output| output.origins.len()).sum::<usize>();
         }
         let processing = cpu_seconds() - started;

@@ -113,6 +113,6 @@ pub(crate) fn pipeline(brokers: &str, mut module: ModuleFile, shape: Shape) -> R
     let (_stop_in, stop) = tokio::sync::watch::channel(false);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let summary = runtime.block_on(pipeline.run(Options { until_current: true }, stop))?;
-    let module_ns = pipeline.site().status().modules.first().and_then(|module| module.nanoseconds_per_event);
+    let module_ns = pipeline.site().status().modules.first().and_then(|module| module.metered.nanoseconds_per_event);
     Ok(Done { events: summary.records, rows: summary.rows.values().sum(), module_ns })
 }

@@ -1,7 +1,10 @@
 //! Modules and what was decided about them, for a person.
 
 use super::super::table::Table;
+use crate::release::compare::grouped;
 use crate::serve::orders::{Accepted, Decision, Released};
+use crate::serve::status::Metered;
+use bytesize::ByteSize;
 use std::time::Duration;
 
 /// An order that was taken.
@@ -43,11 +46,12 @@ pub(super) fn overview(modules: &[Released]) -> String {
     table.to_string()
 }
 
-/// Everything that was decided about modules.
+/// Everything that was decided about modules, and what they use.
 pub(super) fn histories(modules: &[Released]) -> String {
     let mut text = String::new();
     for module in modules {
         text += &format!("{} {} of {}: {}\n", module.module, module.version, module.owner, state(module));
+        text += &module.metered.as_ref().map(metered).unwrap_or_default();
         let mut table = Table::new(2);
         table.row(["", "what", "digest", "version", "who", "at", "why"]);
         for Decision { sequence, action, digest, version, who, why, at } in &module.history {
@@ -61,8 +65,40 @@ pub(super) fn histories(modules: &[Released]) -> String {
     text
 }
 
+/// What a module was given and used in the instance that was asked, and the most of a call beside its limit.
+fn metered(of: &Metered) -> String {
+    let Metered { records, rejects, failures, rows, calls, call, .. } = of;
+    let mut text = format!(
+        "  {} records in {} calls: {} rows, {} rejects, {} of them failures\n",
+        grouped(*records),
+        grouped(*calls),
+        grouped(*rows),
+        grouped(*rejects),
+        grouped(*failures)
+    );
+    if let (Some(nanoseconds), Some(fuel)) = (of.nanoseconds_per_event, of.fuel_per_event) {
+        text += &format!("  {nanoseconds:.0} ns and {fuel:.0} fuel an event");
+        if let Some(share) = of.worker_share {
+            text += &format!(", {:.0} % of the workers' time within the last minute", share * 100.0);
+        }
+        text += "\n";
+    }
+    if let Some(slow) = &of.slow {
+        text += &format!("  slow: {slow}\n");
+    }
+    let mut table = Table::new(2);
+    table.row(["most of a call", "used", "limit"]);
+    table.row(["fuel", &grouped(call.fuel.most), &grouped(call.fuel.limit)]);
+    for (name, of) in [("memory", call.memory_bytes), ("output", call.output_bytes)] {
+        table.row([name, &ByteSize(of.most).to_string(), &ByteSize(of.limit).to_string()]);
+    }
+    table.row(["time", &format!("{:.3} s", call.seconds.most), &format!("{} s", call.seconds.limit)]);
+    text + &table.to_string()
+}
+
 fn state(module: &Released) -> String {
     match (&module.paused, &module.running) {
+        (Some(why), _) if module.parked => format!("parked: {why}"),
         (Some(why), _) => format!("paused: {why}"),
         (None, Some(running)) if *running == module.digest => "running".to_owned(),
         (None, Some(running)) => format!("running {} until the next micro-batch", short(running)),

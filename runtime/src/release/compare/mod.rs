@@ -33,9 +33,10 @@ pub use report::{
 pub use text::grouped;
 pub use values::show;
 
-use super::{Cost, Outcome};
+use super::Outcome;
 use crate::decode::Events;
 use crate::record::Chunk;
+use crate::transform::Usage;
 use groups::GroupTally;
 use lakeward_manifest::Manifest;
 use pairs::Pairs;
@@ -92,7 +93,7 @@ pub struct Comparison {
 struct Work {
     events: u64,
     stops: u64,
-    cost: Cost,
+    cost: Usage,
 }
 
 impl Comparison {

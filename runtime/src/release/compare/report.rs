@@ -1,7 +1,7 @@
 //! What a comparison found, for programs as JSON and for people (in `text.rs`).
 
-use super::super::Cost;
 use super::examples::Origin;
+use crate::transform::Usage;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -213,7 +213,7 @@ pub struct SideCost {
 }
 
 impl SideCost {
-    pub(super) fn new(events: u64, cost: Cost) -> Self {
+    pub(super) fn new(events: u64, cost: Usage) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a cost is shown with three digits")]
         let per_event = |sum: u64| if events == 0 { 0.0 } else { sum as f64 / events as f64 };
         Self {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::record::{Chunk, DeadLetter, Record, Stage};
 use crate::release::{Dead, Rows, Stopped};
-use crate::transform::sample;
+use crate::transform::{Usage, sample};
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::{ArrayRef, Decimal128Array, StringArray, TimestampMicrosecondArray};
 use lakeward_manifest::{Column, DataType};
@@ -57,7 +57,7 @@ fn made(records: u32, rows: &[Row]) -> Made {
         undecoded: Vec::new(),
         outcome: Outcome {
             rows: vec![rows],
-            cost: Cost { nanoseconds: 1_000, fuel: 500, traps: 0 },
+            cost: Usage { nanoseconds: 1_000, fuel: 500, ..Usage::default() },
             ..Outcome::default()
         },
     }
@@ -66,7 +66,8 @@ fn made(records: u32, rows: &[Row]) -> Made {
 impl Made {
     /// The same where these events are dead letters.
     fn with_dead(mut self, dead: &[(u32, &str)]) -> Self {
-        let letter = |reason: &str| Dead { stage: Stage::Transform, reason: reason.to_owned(), product: None };
+        let letter =
+            |reason: &str| Dead { stage: Stage::Transform, reason: reason.to_owned(), product: None, failed: false };
         self.outcome.dead = dead.iter().map(|(event, reason)| (*event, letter(reason))).collect();
         self
     }
@@ -309,7 +310,7 @@ fn measured() -> Report {
     let rows: Vec<Row> =
         (0..850).map(|record| row(record, "a", i128::from(record >= 9) - i128::from(record < 9))).collect();
     let mut new = made(1000, &rows).with_dead(&[(900, "odd")]);
-    new.outcome.cost = Cost { nanoseconds: 1_200, fuel: 400, traps: 0 };
+    new.outcome.cost = Usage { nanoseconds: 1_200, fuel: 400, ..Usage::default() };
     new.outcome.stopped = Some(Stopped { event: 3, product: 0, reason: "rule".into() });
     report(&old, &new)
 }

@@ -2,6 +2,8 @@
 
 import { bars, lines, spark } from "./chart.js";
 import { NONE, age, figure, moment, rounded, span } from "./format.js";
+import { showShadows } from "./shadow.js";
+import { fill, say } from "./table.js";
 
 const EVERY_MS = 1000;
 const TIMEOUT_MS = 5000;
@@ -19,6 +21,7 @@ const chosen = { product: "", measure: "", chart: "", view: "live", ...Object.fr
 
 // What was last received.
 let products = [];
+let modules = [];
 let status = null;
 let answer = null;
 let pointed = null;
@@ -58,8 +61,14 @@ function rowsAddress(format) {
 async function ask() {
   try {
     const address = rowsAddress();
-    const [catalog, state, rows] = await Promise.all([read("v1/products"), read("v1/status"), address ? read(address) : null]);
+    const [catalog, state, released, rows] = await Promise.all([
+      read("v1/products"),
+      read("v1/status"),
+      read("v1/modules"),
+      address ? read(address) : null,
+    ]);
     heardMs = now();
+    if (!released.failed) modules = released.body.modules;
     document.body.classList.remove("stale");
     if (!state.failed) status = state.body;
     rates.push(status?.throughput.records_per_second ?? 0);
@@ -76,60 +85,24 @@ async function ask() {
     }
     if (!goldProduct()) showGold();
     showStatus();
+    await askShadows();
   } catch (error) {
     document.body.classList.add("stale");
     showLost();
   }
 }
 
+/** How the modules that run beside the active ones compare; one that has compared nothing yet says so. */
+async function askShadows() {
+  const shadowed = modules.filter((module) => module.shadow !== null);
+  const reports = await Promise.all(shadowed.map(({ module }) => read(`v1/modules/${encodeURIComponent(module)}/shadow`)));
+  $("shadows").hidden = shadowed.length === 0;
+  showShadows($("shadow-list"), shadowed.map((module, index) => ({ module, report: reports[index].failed ? null : reports[index].body })));
+}
+
 async function askAgain() {
   if (!document.hidden) await ask();
   setTimeout(askAgain, EVERY_MS);
-}
-
-// Writing: only what has changed touches the document, so that nothing flickers and selections stay.
-
-function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-/** Fills a table. `columns`: [{ title, number, chosen }]; a cell is text or { text, badge, wrap, muted }. */
-function fill(table, columns, rows) {
-  const head = table.tHead.rows[0] ?? table.tHead.insertRow();
-  fit(head, columns.length, "th");
-  columns.forEach((column, index) => {
-    const cell = head.cells[index];
-    cell.scope = "col";
-    cell.className = [column.number && "number", column.chosen && "chosen"].filter(Boolean).join(" ");
-    say(cell, column.title);
-  });
-  const body = table.tBodies[0];
-  while (body.rows.length > rows.length) body.deleteRow(-1);
-  rows.forEach((row, line) => {
-    const target = body.rows[line] ?? body.insertRow();
-    fit(target, columns.length, "td");
-    row.forEach((value, index) => fillCell(target.cells[index], value, columns[index]));
-  });
-}
-
-function fit(row, count, name) {
-  while (row.cells.length > count) row.deleteCell(-1);
-  while (row.cells.length < count) row.append(document.createElement(name));
-}
-
-function fillCell(cell, value, column) {
-  const { text, badge, wrap, muted } = typeof value === "object" ? value : { text: value };
-  cell.className = [column.number && "number", wrap && "wrap", muted && "muted"].filter(Boolean).join(" ");
-  if (badge === undefined) {
-    if (cell.firstElementChild) cell.replaceChildren();
-    say(cell, text);
-    return;
-  }
-  const mark = cell.firstElementChild ?? document.createElement("span");
-  mark.className = `badge ${badge}`;
-  mark.title = text;
-  say(mark, text);
-  if (!cell.firstElementChild) cell.replaceChildren(mark);
 }
 
 // The pipeline
@@ -206,21 +179,32 @@ function showModules() {
     { title: "Owner" },
     { title: "Records", number: true },
     { title: "Rejects", number: true },
-    { title: "Traps", number: true },
+    { title: "Failures", number: true },
     { title: "ns/event", number: true },
+    { title: "Workers", number: true },
+    { title: "Memory", number: true },
     { title: "Digest" },
   ];
   const rows = status.modules.map((one) => [
     `${one.name} ${one.version}`,
-    one.parked ? { text: `parked: ${one.parked}`, badge: "bad" } : "loaded",
+    moduleState(one),
     one.owner,
     figure(one.records),
     figure(one.rejects),
-    figure(one.traps),
+    figure(one.failures),
     one.nanoseconds_per_event === null ? NONE : rounded(one.nanoseconds_per_event),
+    one.worker_share === null ? NONE : `${rounded(one.worker_share * 100)} %`,
+    one.calls ? `${rounded(one.call.memory_bytes.most / 1048576)} MiB` : NONE,
     { text: one.digest.slice(0, 8), muted: true },
   ]);
-  fill($("modules"), columns, rows.length ? rows : [[{ text: "none yet", muted: true }, "", "", "", "", "", "", ""]]);
+  fill($("modules"), columns, rows.length ? rows : [[{ text: "none yet", muted: true }, "", "", "", "", "", "", "", "", ""]]);
+}
+
+function moduleState(module) {
+  if (module.parked) return { text: `parked: ${module.parked}`, badge: "bad" };
+  if (module.paused) return { text: `paused: ${module.paused}`, badge: "provisional" };
+  if (module.slow) return { text: `slow: ${module.slow}`, badge: "provisional" };
+  return "running";
 }
 
 function showProducts() {

@@ -1,0 +1,210 @@
+//! Modules that fail too often: how they are told of, and how the runtime parks them, as a decision in the log of deployments.
+
+use super::commit::chain;
+use super::desk::Desk;
+use super::releases::Releases;
+use super::{Error, Pipeline};
+use crate::fault;
+use crate::release::compare::grouped;
+use crate::release::{Action, AppendError, Deployment, Outcome};
+use crate::serve::orders::Released;
+use crate::transform::Module;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+/// Who parks, in the log of deployments.
+const RUNTIME: &str = "lakeward";
+
+/// How often the log is read again when somebody else was first to decide something about the module.
+const TRIES: u32 = 5;
+
+/// Letters of a module's message that the reason of a parking keeps.
+const SHOWN: usize = 200;
+
+/// A module that fails too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// The module.
+    pub module: String,
+    /// The digest that fails.
+    pub digest: Arc<str>,
+    /// Records that it failed on.
+    pub failed: u64,
+    /// Of so many.
+    pub records: u64,
+    /// Of which time: a minute by the counts of what was committed, or one chunk in which it was given up on.
+    pub span: Span,
+    /// The first things that it said when it failed.
+    pub messages: Vec<String>,
+}
+
+/// What a module was judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// The records of the last minute, which are committed.
+    Minute,
+    /// A chunk that would have taken too long, of which nothing is committed.
+    Chunk,
+}
+
+impl fmt::Display for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (failed, records) = (grouped(self.failed), grouped(self.records));
+        match self.span {
+            Span::Minute => write!(f, "it failed on {failed} of the {records} records of the last minute")?,
+            Span::Chunk => write!(f, "it failed on {failed} of {records} records and took too long over the rest")?,
+        }
+        for (index, message) in self.messages.iter().enumerate() {
+            let shown: String = message.chars().take(SHOWN).collect();
+            write!(f, "{} `{shown}`", if index == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl Failing {
+    /// Whether the outcome of a chunk may be used.
+    ///
+    /// # Errors
+    /// [`Error::GivenUp`] where the module was given up on in the middle of it.
+    pub(super) fn check(module: &Module, outcome: &Outcome) -> Result<(), Error> {
+        let Some(records) = outcome.given_up else { return Ok(()) };
+        let mut messages = super::ledger::Messages::default();
+        let failures = || outcome.dead.values().filter(|dead| dead.failed);
+        failures().for_each(|dead| messages.add(&dead.reason));
+        Err(Error::GivenUp(Box::new(Self {
+            module: module.manifest().name.clone(),
+            digest: Arc::clone(module.digest()),
+            failed: failures().count() as u64,
+            records,
+            span: Span::Chunk,
+            messages: messages.iter().map(str::to_owned).collect(),
+        })))
+    }
+}
+
+impl Pipeline {
+    /// Where decisions about modules are written down.
+    pub(super) fn desk(&self) -> Desk {
+        Desk {
+            releases: Arc::clone(&self.releases),
+            site: Arc::clone(&self.site),
+            shadows: Arc::clone(&self.shadows),
+            meters: Arc::clone(&self.meters),
+            clock: self.clock.clone(),
+            next: self.next.clone(),
+        }
+    }
+}
+
+impl Desk {
+    /// Parks modules as they are found to fail.
+    pub(super) async fn watch(self) {
+        let Some(mut failing) = self.meters.failing() else { return };
+        while let Some(failing) = failing.recv().await {
+            self.park(&failing).await;
+        }
+    }
+
+    /// Parks a module; one that runs beside the active one is ended. Where that is not possible now, it fails on, and is judged again.
+    pub(super) async fn park(&self, failing: &Failing) {
+        if let Err(error) = self.try_park(failing).await {
+            let module = &failing.module;
+            tracing::warn!(module, %failing, error = %chain(&error), "a module that fails too often could not be parked");
+        }
+    }
+
+    async fn try_park(&self, failing: &Failing) -> Result<(), Error> {
+        let mut releases = self.releases.lock().await;
+        for _ in 0..TRIES {
+            releases.refresh().await?;
+            let Some((after, decision)) = self.parking(&mut releases, failing).await else { return Ok(()) };
+            fault::point("parking.before");
+            let action = decision.action;
+            match releases.append(None, after, decision).await {
+                Ok(()) => {
+                    fault::point("parking.after");
+                    if action == Action::EndShadow {
+                        let (module, digest) = (&failing.module, &*failing.digest);
+                        tracing::error!(module, digest, why = %failing, "what ran beside a module is ended");
+                    }
+                    break;
+                }
+                // Another instance has parked it, or a person has decided something else.
+                Err(AppendError::Lost) => {}
+                Err(AppendError::Sink(error)) => return Err(error.into()),
+            }
+        }
+        self.announce(&mut releases).await
+    }
+
+    /// The decision, and the number of the one that it follows; `None` where the digest does not run any more.
+    async fn parking(&self, releases: &mut Releases, failing: &Failing) -> Option<(i64, Deployment)> {
+        let standing = releases.log().and_then(|(_, log)| log.standing(&failing.module))?;
+        let is_it = |digest: Option<&str>| digest == Some(&*failing.digest);
+        let action = if is_it(standing.active()) && standing.paused.is_none() {
+            Action::Park
+        } else if is_it(standing.shadow.as_deref()) {
+            Action::EndShadow
+        } else {
+            return None;
+        };
+        let module = releases.module(&failing.module, &failing.digest).await.ok();
+        let decision = Deployment {
+            version: module.map(|module| module.manifest().version.clone()),
+            why: Some(failing.to_string()),
+            at_ms: self.clock.now_ms(),
+            offsets: self.offsets(releases, &failing.module, &standing).await,
+            ..Deployment::of(&failing.module, action, RUNTIME)
+        };
+        Some((standing.sequence, decision))
+    }
+
+    /// Shows everybody where the modules stand, and says which have been parked since the last time, by whichever instance.
+    pub(super) async fn show(&self, releases: &mut Releases) {
+        let released = releases.released().await;
+        let before = self.site.released();
+        let parked = |all: &[Released]| -> BTreeSet<(String, i64)> {
+            let parked = all.iter().filter(|of| of.parked);
+            parked.map(|of| (of.module.clone(), of.sequence)).collect()
+        };
+        let known = parked(&before);
+        for of in released.iter().filter(|of| of.paused.is_some()) {
+            self.meters.stopped(&of.module);
+            if of.parked && !known.contains(&(of.module.clone(), of.sequence)) {
+                tracing::error!(
+                    module = of.module,
+                    digest = of.digest,
+                    why = of.paused,
+                    "a module is parked: its products stay where they are until it is resumed or another version is deployed"
+                );
+            }
+        }
+        self.site.set_released(released);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_module_is_told_of_in_a_sentence() {
+        let failing = Failing {
+            module: "retail".to_owned(),
+            digest: "abc".into(),
+            failed: 812,
+            records: 1_000,
+            span: Span::Minute,
+            messages: vec!["index out of bounds".to_owned(), "x".repeat(500)],
+        };
+        let long = "x".repeat(200);
+        assert_eq!(
+            failing.to_string(),
+            format!("it failed on 812 of the 1,000 records of the last minute: `index out of bounds`, `{long}`")
+        );
+        let given_up = Failing { failed: 20, records: 20, span: Span::Chunk, messages: Vec::new(), ..failing };
+        assert_eq!(given_up.to_string(), "it failed on 20 of 20 records and took too long over the rest");
+    }
+}
