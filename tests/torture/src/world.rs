@@ -35,6 +35,8 @@ const PIPELINE: &str = "torture";
 const PARTITIONS: i32 = 4;
 /// Records between two modules from which on they are read apart: so few that one that was paused for a second catches up beside the other.
 const BEHIND: &str = "150";
+/// Records of a micro-batch behind the live edge: a module that catches up there commits several times.
+const ROWS: &str = "250";
 /// How long anything may take before it counts as stuck.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// How long an instance may take until it runs what is deployed: that it looks, compiles, and is given partitions again.
@@ -150,7 +152,7 @@ impl World {
         // Small and frequent, so that a fault falls among the steps of many commits.
         config.text("micro_batch", "every", "200ms").text("gold", "every", "300ms").text("gold", "idle_after", "1h");
         config.set("workers", "count", "2").module(MODULE, &self.product.module(&format!("transforms/{MODULE}"))?);
-        config.set("catch_up", "behind", BEHIND).module(OTHER, &other(&self.product)?);
+        config.set("micro_batch", "rows", ROWS).set("catch_up", "behind", BEHIND).module(OTHER, &other(&self.product)?);
         for (name, token) in OPERATORS {
             config.text(&format!("operators.{name}"), "token", token);
         }
