@@ -103,9 +103,9 @@ proptest! {
         let last = events.rows.iter().position(|&row| row == 2).unwrap();
         prop_assert_eq!(row(&columns(), &events.columns, first), expected(&records[0]));
         prop_assert_eq!(row(&columns(), &events.columns, last), expected(&records[2]));
-        // What we take is JSON to others too (but for strings that nobody reads).
+        // What we take is JSON to others too, but for strings that nobody reads, and numbers that no type holds.
         if events.rows.len() == 3 && std::str::from_utf8(&payloads[1]).is_ok() {
-            prop_assert!(serde_json::from_slice::<Value>(&payloads[1]).is_ok());
+            prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&payloads[1]).is_ok());
         }
     }
 
