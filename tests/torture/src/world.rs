@@ -281,7 +281,8 @@ impl World {
         command.arg("verify").arg("--config").arg(epoch.newest_config());
         let output = command.output().context("calling lakeward verify")?;
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        Ok((!output.status.success()).then(|| format!("lakeward verify: {}", command::tail(&text, 10))))
+        let wrong = text.lines().filter(|line| !line.starts_with("ok ")).collect::<Vec<_>>().join("\n  ");
+        Ok((!output.status.success()).then(|| format!("lakeward verify: {}", command::tail(&wrong, 20))))
     }
 }
 
