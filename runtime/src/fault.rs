@@ -15,16 +15,18 @@ pub const VARIABLE: &str = "LAKEWARD_FAULT";
 /// |--------------------------|-------|
 /// | `upload.before`, `.after`| around the writing of a micro-batch's files |
 /// | `file.written`           | a data file is in the store, no log names it yet |
-/// | `silver.*`, `dead_letters.*`, `state.*`, `commits.*` | around each commit of a table of that kind |
+/// | `bronze.*`, `silver.*`, `dead_letters.*`, `state.*`, `commits.*` | around each commit of a table of that kind |
 /// | `commits.file`           | the file with the row of the commits table is written, its commit is not |
 /// | `entry.put`              | a log entry is in the store, the writer has not looked at the reply |
 /// | `gold.before`, `.after`  | around the publication of each gold table |
 /// | `checkpoint.before`, `.after` | around the writing of a log's checkpoint |
 /// | `rewind.before`, `.after` | around the commit that takes each table of a module back |
-pub const POINTS: [&str; 19] = [
+pub const POINTS: [&str; 21] = [
     "upload.before",
     "file.written",
     "upload.after",
+    "bronze.before",
+    "bronze.after",
     "silver.before",
     "entry.put",
     "silver.after",

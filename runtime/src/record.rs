@@ -25,6 +25,7 @@ struct Span {
     start: u32,
     key_len: u32,
     value_len: u32,
+    headers_len: u32,
     has_key: bool,
     has_value: bool,
 }
@@ -54,16 +55,26 @@ impl Chunk {
     /// # Panics
     /// When the arena would pass 4 GiB: the source closes a chunk long before.
     pub fn push(&mut self, record: Record<'_>) {
+        self.push_with(record, Headers::default());
+    }
+
+    /// The same with the record's headers.
+    ///
+    /// # Panics
+    /// As [`Self::push`].
+    pub fn push_with(&mut self, record: Record<'_>, headers: Headers<'_>) {
         let start = u32::try_from(self.arena.len()).expect("the source closes a chunk before 4 GiB");
         let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
         self.arena.extend_from_slice(key);
         self.arena.extend_from_slice(value);
+        self.arena.extend_from_slice(headers.0);
         self.records.push(Span {
             offset: record.offset,
             timestamp_ms: record.timestamp_ms,
             start,
             key_len: u32::try_from(key.len()).expect("Kafka bounds a key to 2 GiB"),
             value_len: u32::try_from(value.len()).expect("Kafka bounds a value to 2 GiB"),
+            headers_len: u32::try_from(headers.0.len()).expect("Kafka bounds a record to 2 GiB"),
             has_key: record.key.is_some(),
             has_value: record.value.is_some(),
         });
@@ -99,7 +110,7 @@ impl Chunk {
         self.records.is_empty()
     }
 
-    /// Bytes of keys and values.
+    /// Bytes of keys, values and headers.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.arena.len()
@@ -132,6 +143,14 @@ impl Chunk {
         }
     }
 
+    /// The headers of the record at `index`; none where nobody asked the source for them.
+    #[must_use]
+    pub fn headers(&self, index: usize) -> Headers<'_> {
+        let span = &self.records[index];
+        let start = span.start as usize + span.key_len as usize + span.value_len as usize;
+        Headers(&self.arena[start..start + span.headers_len as usize])
+    }
+
     /// The value of the record at `index`; `None` is a tombstone.
     #[must_use]
     pub fn value(&self, index: usize) -> Option<&[u8]> {
@@ -142,6 +161,48 @@ impl Chunk {
     #[must_use]
     pub fn count_before(&self, offset: i64) -> usize {
         self.records.partition_point(|span| span.offset < offset)
+    }
+}
+
+/// The headers of a record, packed one behind the other: each name and value behind its length.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Headers<'a>(&'a [u8]);
+
+/// The length of a value that is null.
+const NULL: u32 = u32::MAX;
+
+impl<'a> Headers<'a> {
+    /// Packs one more header behind those in `packed`.
+    pub fn pack(packed: &mut Vec<u8>, name: &[u8], value: Option<&[u8]>) {
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("Kafka bounds a record to 2 GiB").to_le_bytes();
+        packed.extend_from_slice(&length(name));
+        packed.extend_from_slice(name);
+        packed.extend_from_slice(&value.map_or(NULL.to_le_bytes(), length));
+        packed.extend_from_slice(value.unwrap_or_default());
+    }
+
+    /// What [`Self::pack`] has packed.
+    #[must_use]
+    pub fn packed(packed: &'a [u8]) -> Self {
+        Self(packed)
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    /// A name and its value, which may be null.
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        let (name, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let value = match u32::from_le_bytes(*length) {
+            NULL => None,
+            length => Some(length as usize),
+        };
+        let (bytes, rest) = rest.split_at_checked(value.unwrap_or(0))?;
+        self.0 = rest;
+        Some((name, value.map(|_| bytes)))
     }
 }
 
@@ -179,5 +240,26 @@ impl Stage {
             Self::Product => "product",
             Self::Aggregate => "aggregate",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_stand_behind_their_record() {
+        let mut packed = Vec::new();
+        Headers::pack(&mut packed, b"trace", Some(b"1"));
+        Headers::pack(&mut packed, b"", None);
+        Headers::pack(&mut packed, b"empty", Some(b""));
+        let mut chunk = Chunk::new("t".into(), 0, 0);
+        let record = |offset| Record { offset, timestamp_ms: 5, key: Some(b"k"), value: None };
+        chunk.push_with(record(0), Headers::packed(&packed));
+        chunk.push(record(1));
+        let found: Vec<_> = chunk.headers(0).collect();
+        assert_eq!(found, [(&b"trace"[..], Some(&b"1"[..])), (b"", None), (b"empty", Some(b""))]);
+        assert_eq!(chunk.headers(1).count(), 0);
+        assert_eq!((chunk.record(0), chunk.record(1)), (record(0), record(1)));
     }
 }

@@ -264,7 +264,7 @@ fn moved(stage: &Stage) -> Result<()> {
     let rows = shown(stage, &config, SALES)?;
     let expected = json!({
         "table": SALES, "topic": "orders", "incarnation": 0, "partition": 1,
-        "next": 500, "log_start": 0, "log_end": 1000, "lag": 500, "recreated": false,
+        "next": 500, "log_start": 0, "log_end": 1000, "lag": 500, "next_in": "log", "recreated": false,
     });
     ensure!(rows.len() == 2 && rows[1] == expected, "{rows:?}");
 

@@ -97,7 +97,7 @@ fn payloads(stage: &Stage) -> Result<()> {
     let mut messages = Vec::new();
     let mut add = |name: &'static str, value: Option<Vec<u8>>, fate: Fate| {
         fates.push((name, value.clone(), fate));
-        messages.push(Message { partition: Some(0), key: Some(b"key".to_vec()), value });
+        messages.push(Message { partition: Some(0), key: Some(b"key".to_vec()), value, ..Message::default() });
     };
     for (name, value, fate) in bad() {
         add("a good event", Some(GOOD.as_bytes().to_vec()), Fate::Row);

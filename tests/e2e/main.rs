@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_config;
+mod bronze;
 mod candidates;
 mod case;
 mod catch_up;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        bronze::cases(),
         catch_up::cases(),
         audit::cases(),
         dead_letters::cases(),

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,19 +20,29 @@ pub struct Message {
     pub key: Option<Vec<u8>>,
     /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
+    /// Names and values, which may be null.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// In milliseconds since 1970-01-01T00:00:00Z; that of the sending without.
+    pub timestamp_ms: Option<i64>,
 }
 
 impl Message {
     /// A record with a key, in the partition of the key.
     #[must_use]
     pub fn keyed(key: &str, value: impl Into<Vec<u8>>) -> Self {
-        Self { partition: None, key: Some(key.as_bytes().to_vec()), value: Some(value.into()) }
+        Self { key: Some(key.as_bytes().to_vec()), value: Some(value.into()), ..Self::default() }
+    }
+
+    /// The same record with another timestamp.
+    #[must_use]
+    pub fn at(self, timestamp_ms: i64) -> Self {
+        Self { timestamp_ms: Some(timestamp_ms), ..self }
     }
 
     /// A record in a given partition, without a key.
     #[must_use]
     pub fn placed(partition: i32, value: impl Into<Vec<u8>>) -> Self {
-        Self { partition: Some(partition), key: None, value: Some(value.into()) }
+        Self { partition: Some(partition), value: Some(value.into()), ..Self::default() }
     }
 }
 
@@ -87,6 +98,14 @@ impl Producer {
         record.partition = message.partition;
         record.key = message.key.as_deref();
         record.payload = message.value.as_deref();
+        record.timestamp = message.timestamp_ms;
+        if !message.headers.is_empty() {
+            let packed = message
+                .headers
+                .iter()
+                .fold(OwnedHeaders::new(), |packed, (key, value)| packed.insert(Header { key, value: value.as_ref() }));
+            record.headers = Some(packed);
+        }
         loop {
             match self.0.send(record) {
                 Ok(()) => return Ok(()),

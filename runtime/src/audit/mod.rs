@@ -4,12 +4,13 @@
 //! gold tables        ─┐ opened in this order, each at its newest version: so what a table says is in those opened after it,
 //! commits table       │ whatever a running pipeline commits meanwhile. The cut goes through the offsets: up to the end of the
 //! state, dead letters │ commits table's ranges everything must be accounted for, up to a gold table's own offsets its groups must
-//! silver tables      ─┘ be those of silver; what lies beyond is open.
+//! silver, bronze      ─┘ be those of silver; what lies beyond is open.
 //! ```
 //!
 //! Nothing is written, and of the stages only what reads tables and topics is used: the verdict does not stand on the code that it judges.
 
 mod answers;
+mod bronze;
 mod cell;
 mod chain;
 mod counts;
@@ -39,7 +40,7 @@ pub use topics::{Log, Logs, Recreated, Topics, ask, client};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::config::Config;
 use crate::sink::redrives::REDRIVES;
-use crate::sink::{Snapshot, Warehouse, system};
+use crate::sink::{self, Snapshot, Warehouse, system};
 use ledger::Ledger;
 use letters::Letters;
 use live::Live;
@@ -47,6 +48,7 @@ use offsets::Feeder;
 use progress::Progress;
 use regroup::Regrouped;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What an audit looks at.
 pub struct Audit<'a> {
@@ -73,6 +75,8 @@ struct Tables {
     states: Vec<Option<Opened>>,
     letters: Option<Opened>,
     silver: Vec<Option<Opened>>,
+    /// By topic whose records are kept.
+    bronze: Vec<(Arc<str>, Option<Opened>)>,
     /// What somebody asked of dead letters.
     requests: Option<Snapshot>,
     ledger: Ledger,
@@ -112,11 +116,20 @@ impl Audit<'_> {
         for product in &self.subjects.silver {
             silver.push(self.snapshot(&product.table()).await?);
         }
+        let mut bronze = Vec::new();
+        for topic in self.subjects.topics() {
+            if self.config.topics.get(&*topic).is_some_and(|settings| settings.bronze) {
+                bronze.push((Arc::clone(&topic), self.snapshot(&sink::bronze::path(&topic)).await?));
+            }
+        }
         let requests = self.snapshot(REDRIVES).await?;
         let mut known: BTreeSet<SourcePartition> = ledger.chains.keys().cloned().collect();
         let modules = || self.subjects.modules.iter().map(|module| &module.name);
         known.extend(ledger.chains.keys().flat_map(|partition| modules().map(|module| partition.of_reader(module))));
         let silver = with_offsets(silver, &known).await?;
+        let (kept, bronze): (Vec<_>, Vec<_>) = bronze.into_iter().unzip();
+        let starts = ledger.chains.keys().map(sink::bronze::start_of);
+        let bronze = with_offsets(bronze, &ledger.chains.keys().cloned().chain(starts).collect()).await?;
         silver.iter().flatten().for_each(|opened| ledger.note_standing(opened.table.path(), &opened.offsets));
         Ok(Tables {
             golds: with_offsets(golds, &known).await?,
@@ -124,6 +137,7 @@ impl Audit<'_> {
             states: with_offsets(states, &known).await?,
             letters: with_offsets(vec![letters], &known).await?.pop().flatten(),
             silver,
+            bronze: kept.into_iter().zip(bronze).collect(),
             requests,
             ledger,
         })
@@ -155,13 +169,19 @@ impl Audit<'_> {
                 _ => missing(gold.table()),
             });
         }
+        for (topic, opened) in &tables.bronze {
+            checks.push(table(sink::bronze::path(topic), Feeder::Records(topic), opened));
+        }
         let topics = self.subjects.topics();
         let (config, names) = (self.config.clone(), topics.clone());
         // The logs come last, so that they hold at least what the tables have of them.
         let asked = tokio::task::spawn_blocking(move || topics::ask(&config, names.iter().map(|name| &**name)));
         let found = asked.await.unwrap_or_default();
         let stored = tables.topic_ids();
-        checks.extend(topics.iter().map(|topic| offsets::of_topic(topic, ledger, &found, &stored)));
+        let kept = |topic: &str| tables.bronze.iter().find(|(of, _)| **of == *topic)?.1.as_ref();
+        let kept = |topic: &str| kept(topic).map(|opened| &opened.offsets);
+        let topic = |topic: &Arc<str>| offsets::of_topic(topic, ledger, &found, &stored, kept(topic));
+        checks.extend(topics.iter().map(topic));
         checks
     }
 
@@ -217,8 +237,31 @@ impl Audit<'_> {
                 }
             }
         }
+        self.bronze(tables, &found, &letters, progress, checks).await?;
         checks.extend(counts::Counting::new(self.subjects, &tables.ledger, &found, &letters).checks());
         checks.extend(verdicts);
+        Ok(())
+    }
+
+    /// Every record as it was read.
+    async fn bronze(
+        &self,
+        tables: &Tables,
+        found: &[silver::Found],
+        letters: &Letters,
+        progress: &mut Progress<'_>,
+        checks: &mut Vec<Check>,
+    ) -> Result<(), Error> {
+        let mut read = Vec::new();
+        for (topic, opened) in &tables.bronze {
+            if let Some(opened) = opened {
+                read.push(bronze::Bronze::read(topic, opened, &tables.ledger, progress).await?);
+            }
+        }
+        checks.extend(read.iter().map(|bronze| bronze.check(self.subjects, found, letters)));
+        if !read.is_empty() {
+            checks.push(bronze::counts(&read, self.subjects, &tables.ledger));
+        }
         Ok(())
     }
 
@@ -247,7 +290,7 @@ impl Audit<'_> {
 impl Tables {
     fn all(&self) -> Vec<&Opened> {
         let products = self.silver.iter().chain(&self.golds).chain([&self.letters]);
-        products.flatten().collect()
+        products.chain(self.bronze.iter().map(|(_, opened)| opened)).flatten().collect()
     }
 
     /// The ids of the topics that the tables stand in, as far as they say.

@@ -7,12 +7,15 @@
 //! | behind it              | fails: a micro-batch says more than the table holds      | agrees: it follows later |
 
 use super::answers::is_of_topic;
+use super::chain::subtract;
 use super::ledger::Ledger;
 use super::report::{Check, Offenders};
 use super::topics::{Log, Logs, Topics};
 use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::sink::bronze::Held;
 use crate::sink::redrives::topic_of;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The newest incarnation of each topic that the commits table knows.
 fn is_newest(ledger: &Ledger, partition: &SourcePartition) -> bool {
@@ -53,6 +56,8 @@ pub(super) enum Feeder<'a> {
     All,
     /// One module from one topic.
     Module(&'a str, &'a str),
+    /// Whatever is read of a topic, as it is.
+    Records(&'a str),
 }
 
 /// A table that is committed before the commits table, which stands at `commits`: it is as far or further. One of a module that stands
@@ -70,6 +75,8 @@ pub(super) fn of_table(
         let is_sequence = topic_of(partition).is_some();
         let expected = match feeder {
             Feeder::All => chain.next,
+            Feeder::Records(topic) if *partition.topic != *topic || partition.reader.is_some() => continue,
+            Feeder::Records(_) => chain.next,
             Feeder::Module(_, topic) if !is_of_topic(partition, topic) || partition.reader.is_some() => continue,
             Feeder::Module(module, _) => commits.get(&partition.of_reader(module)).unwrap_or(chain.next),
         };
@@ -78,6 +85,8 @@ pub(super) fn of_table(
             Some(next) if next > expected => open += next - expected,
             // While its module is paused a product takes no part in what is redriven, and goes on behind it.
             Some(next) if next < expected && is_sequence && stands_apart(commits, feeder, partition) => {}
+            // What all were moved over bronze never has, and it goes on with the next micro-batch.
+            Some(next) if next < expected && was_moved_over(feeder, &chain.skipped, &(next..expected)) => {}
             Some(next) if next < expected => {
                 if ledger.moved_back.contains(&(table.to_owned(), partition.clone())) {
                     behind += expected - next;
@@ -100,6 +109,13 @@ pub(super) fn of_table(
         detail += &format!("; {behind} offsets behind after a move: it catches up");
     }
     Check::of("offsets", table, detail, bad)
+}
+
+/// Whether bronze lacks a range because nobody ever read it.
+fn was_moved_over(feeder: Feeder<'_>, skipped: &[Range<i64>], range: &Range<i64>) -> bool {
+    let mut left = vec![range.clone()];
+    skipped.iter().for_each(|skipped| subtract(&mut left, skipped));
+    matches!(feeder, Feeder::Records(_)) && left.is_empty()
 }
 
 /// Whether the module of a table was ever apart from the others in the partition whose redrives a sequence numbers.
@@ -126,15 +142,22 @@ pub(super) fn of_gold(table: &str, own: &Checkpoint, state: &Checkpoint) -> Chec
     Check::of("offsets", table, lag, bad)
 }
 
-/// A topic: it is the one that the tables stand in, whose ids they `stored`, and the next record to read is still there, or not yet.
+/// A topic: it is the one that the tables stand in, whose ids they `stored`, and the next record to read is still there, or not yet. Where
+/// records are `kept`, the next one may be there instead, and all others up to the log's start.
 #[must_use]
-pub(super) fn of_topic(topic: &str, ledger: &Ledger, found: &Topics, stored: &BTreeMap<String, String>) -> Check {
+pub(super) fn of_topic(
+    topic: &str,
+    ledger: &Ledger,
+    found: &Topics,
+    stored: &BTreeMap<String, String>,
+    kept: Option<&Checkpoint>,
+) -> Check {
     let logs = match found.logs.get(topic) {
         Some(Logs::Ranges(logs)) => logs,
         Some(Logs::NotAsked(why)) => return Check::not_checked("offsets", topic, why.clone()),
         None => return Check::not_checked("offsets", topic, "nobody was asked"),
     };
-    let (mut bad, mut lag) = (Offenders::default(), 0);
+    let (mut bad, mut lag, mut in_bronze) = (Offenders::default(), 0, 0_usize);
     let of_topic = ledger.chains.keys().filter(|partition| *partition.topic == *topic);
     let newest = of_topic.map(|partition| partition.incarnation).max().unwrap_or(0);
     if let Some(recreated) = found.recreated(topic, newest, stored) {
@@ -155,13 +178,23 @@ pub(super) fn of_topic(topic: &str, ledger: &Ledger, found: &Topics, stored: &BT
             continue;
         };
         lag += (end - chain.next).max(0);
-        if chain.next < *start {
+        let held = kept.and_then(|kept| Held::of(kept, partition));
+        if chain.next < *start && held.is_some_and(|held| held.reaches(chain.next, *start)) {
+            in_bronze += 1;
+        } else if chain.next < *start {
             bad.add(|| format!("{partition}: the tables are at {}, the log starts at {start}", chain.next));
         } else if chain.next > *end {
             bad.add(|| format!("{partition}: the tables are at {}, the log ends at {end}", chain.next));
         }
     }
-    Check::of("offsets", topic, format!("{} partitions within the log, {lag} records not read yet", logs.len()), bad)
+    let elsewhere = if in_bronze > 0 { format!(", {in_bronze} in bronze") } else { String::new() };
+    let within = logs.len() - in_bronze;
+    Check::of(
+        "offsets",
+        topic,
+        format!("{within} partitions within the log{elsewhere}, {lag} records not read yet"),
+        bad,
+    )
 }
 
 #[cfg(test)]
@@ -195,6 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn bronze_lacks_only_what_nobody_read() {
+        let step = |micro_batch, start: i64, end: i64, is_move| Entry {
+            micro_batch,
+            is_move,
+            offsets: [(at(0, 0), Range { start, end })].into(),
+            tables: std::sync::Arc::new([crate::sink::system::DEAD_LETTERS.to_owned()].into()),
+            ..Entry::default()
+        };
+        let ledger = Ledger::of(vec![step(1, 0, 10, false), step(2, 10, 50, true)]);
+        let check = |next| {
+            let own = [(at(0, 0), next)].into_iter().collect();
+            of_table("bronze/orders", Feeder::Records("orders"), &ledger, &Checkpoint::default(), &own).outcome
+        };
+        assert_eq!((check(10), check(50), check(9)), (Outcome::Ok, Outcome::Ok, Outcome::Failed));
+    }
+
+    #[test]
     fn the_table_of_a_module_apart_is_as_far_as_the_module() {
         let commits: Checkpoint = [(at(1, 0).of_reader("a"), 4)].into_iter().collect();
         let check = |next| {
@@ -224,7 +274,15 @@ mod tests {
         };
         let stored =
             |id: &str| [("orders#0".to_owned(), "first".to_owned()), ("orders#1".to_owned(), id.to_owned())].into();
-        let of_topic = |start, end, id| of_topic("orders", &ledger(), &logs(start, end), &stored(id));
+        let kept: Checkpoint = [(at(1, 0), 11), (crate::sink::bronze::start_of(&at(1, 0)), 4)].into_iter().collect();
+        let in_bronze = super::of_topic("orders", &ledger(), &logs(11, 12), &stored("new"), Some(&kept));
+        assert_eq!(
+            (in_bronze.outcome, in_bronze.detail.as_str()),
+            (Outcome::Ok, "1 partitions within the log, 1 in bronze, 7 records not read yet")
+        );
+        let lost = super::of_topic("orders", &ledger(), &logs(12, 12), &stored("new"), Some(&kept));
+        assert_eq!(lost.offenders, ["orders#1/0: the tables are at 10, the log starts at 12"]);
+        let of_topic = |start, end, id| of_topic("orders", &ledger(), &logs(start, end), &stored(id), None);
         let check = of_topic(0, 12, "new");
         assert_eq!(
             (check.outcome, check.detail.as_str()),

@@ -41,6 +41,11 @@ pub struct Topic {
     pub start: Start,
     /// Files to read instead of Kafka, one record a line; `*` is taken. Relative to the configuration file.
     pub path: Option<PathBuf>,
+    /// Whether the records are kept in the lake as they were read, in the table `bronze/<topic>`: key, value, headers, timestamp and origin.
+    /// A rewind, a new product or a comparison then goes back further than Kafka does. It costs about the topic's compressed size in
+    /// storage, a file more for each worker and micro-batch, and some of the workers' time. Switched on later it begins with the next
+    /// record. It keeps everything, for ever, also what masks hide in products. Default false.
+    pub bronze: bool,
     /// How often the topic was deleted and made again under its name. Add 1 when that happens: the offsets of the old
     /// topic then no longer count, and the new one is read from its start. Or let `lakeward offsets move --all
     /// --new-incarnation` note it in the tables: the newest that is named here or there counts. Default 0.

@@ -8,6 +8,7 @@ use crate::decode::Events;
 use crate::record::{Chunk, Stage};
 use crate::release::compare::Side;
 use crate::release::{Outcome, Rows};
+use crate::sink::bronze;
 use crate::sink::system::{Letter, LetterStatus, incarnation_column};
 use arrow_array::{Array, Int32Array, Int64Array, RecordBatch};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ impl<'a> ChunkRun<'a> {
     pub(super) fn run(mut self) -> Result<(), Error> {
         let plan = Arc::clone(&self.plan);
         let topic = self.worker.lanes[self.lane].topic;
+        self.keep(topic)?;
         let Some(decoder) = &mut self.worker.decoders[topic] else { return Ok(()) };
         let inputs = decoder.decode(self.chunk, 0);
         self.worker.counts.read += (self.chunk.len() - self.first(COMMITS)) as u64;
@@ -51,6 +53,20 @@ impl<'a> ChunkRun<'a> {
         }
         self.compare(topic, &outcomes, inputs.collect());
         Ok(())
+    }
+
+    /// Adds the records to their bronze table as they are, where there is one and it does not have them yet.
+    fn keep(&mut self, topic: usize) -> Result<(), Error> {
+        let Some(table) = self.plan.topics[topic].bronze.filter(|table| self.plan.writes(*table)) else {
+            return Ok(());
+        };
+        let first = self.first(table);
+        if first == self.chunk.len() {
+            return Ok(());
+        }
+        let incarnation = self.worker.lanes[self.lane].partition.incarnation;
+        let columns = bronze::columns(self.chunk, first, incarnation);
+        Ok(self.worker.writers[table].write(columns)?)
     }
 
     /// Runs the shadows of a topic over the same events, and holds what they make against what the active modules made.

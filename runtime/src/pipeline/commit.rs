@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! 1. write all files (nobody sees them)
-//! 2. silver tables and dead letters   side by side
-//! 3. state tables                     side by side, after the dead letters: late rows are found by the state, so a dead letter
+//! 2. bronze tables                    side by side, first: what is in any other table can be read again, even if the log loses it meanwhile
+//! 3. silver tables and dead letters   side by side
+//! 4. state tables                     side by side, after the dead letters: late rows are found by the state, so a dead letter
 //!                                     must be there before the state says that its record is done
-//! 4. the commits table                one row, last
+//! 5. the commits table                one row, last
 //! ```
 //!
 //! Every table carries its own offsets in the same commit as its rows. After a crash between two steps the tables that are ahead skip
@@ -16,7 +17,7 @@ use super::plan::{COMMITS, Plan, TableKind};
 use super::topics::Topics;
 use crate::checkpoint::SourcePartition;
 use crate::fault;
-use crate::sink::{self, Commit, DataFile, OffsetMove, Table};
+use crate::sink::{self, Commit, DataFile, OffsetMove, Table, bronze, redrives};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,13 +71,13 @@ impl Tables {
     /// Commits the tables of one kind, side by side.
     pub(super) async fn commit(&mut self, plan: &Plan, group: &Group, kind: TableKind) -> Result<(), Error> {
         let topics = &self.topics;
-        let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind;
+        let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind && plan.writes(*index);
         let commits = self.tables.iter_mut().enumerate().filter(of_kind).map(|(index, table)| {
-            let offsets = moves(plan, table, group, plan.tables[index].topic);
-            let feeds = |topic: usize| plan.tables[index].topic.is_none_or(|fed_by| fed_by == topic);
+            let offsets = moves(plan, index, table, group);
             // Beside others, who move what all share.
             let is_shared = plan.catches_up && plan.tables[index].topic.is_none();
-            let unmoved = group.unmoved.iter().filter(|(_, topic)| feeds(*topic) && !is_shared);
+            let follows = |of: &SourcePartition, topic| feeds(plan, index, of, topic) && !is_shared;
+            let unmoved = group.unmoved.iter().filter(|(of, topic)| follows(of, *topic));
             let unmoved = unmoved.map(|(of, _)| (of.clone(), table.offsets().get(of))).collect();
             let commit = Commit {
                 add: group.files[index].clone(),
@@ -118,6 +119,7 @@ impl Tables {
 /// The fault points around a commit of a table.
 fn points(kind: TableKind) -> [&'static str; 2] {
     match kind {
+        TableKind::Bronze => ["bronze.before", "bronze.after"],
         TableKind::Silver => ["silver.before", "silver.after"],
         TableKind::DeadLetters => ["dead_letters.before", "dead_letters.after"],
         TableKind::State => ["state.before", "state.after"],
@@ -126,21 +128,31 @@ fn points(kind: TableKind) -> [&'static str; 2] {
     }
 }
 
+/// Whether a table follows a partition of a topic, or a sequence of its redrives: these bring no new records.
+fn feeds(plan: &Plan, table: usize, of: &SourcePartition, topic: usize) -> bool {
+    let table = &plan.tables[table];
+    let is_for_it = table.kind != TableKind::Bronze || redrives::topic_of(of).is_none();
+    is_for_it && table.topic.is_none_or(|fed_by| fed_by == topic)
+}
+
 /// Every owned partition of the table's topic, from where the table stands to the micro-batch's end. Where modules have progress of their
-/// own in the table, theirs moves too; of what all modules feed it is all that those who catch up move.
-fn moves(plan: &Plan, table: &Table, group: &Group, topic: Option<usize>) -> Vec<OffsetMove> {
-    let fed_by = |(_, of, _): &&(SourcePartition, usize, i64)| topic.is_none_or(|topic| topic == *of);
+/// own in the table, theirs moves too; of what all modules feed it is all that those who catch up move. From where on a bronze table holds
+/// everything is told again with each commit.
+fn moves(plan: &Plan, index: usize, table: &Table, group: &Group) -> Vec<OffsetMove> {
     let step = |partition: SourcePartition, next: i64| {
         let from = table.offsets().get(&partition);
         OffsetMove { partition, from, next: from.map_or(next, |from| from.max(next)) }
     };
-    let (mut moves, fed_by_one) = (Vec::new(), topic.is_some());
-    for (partition, topic, next) in group.positions.iter().filter(fed_by) {
+    let (mut moves, fed_by_one) = (Vec::new(), plan.tables[index].topic.is_some());
+    for (partition, topic, next) in group.positions.iter().filter(|(of, topic, _)| feeds(plan, index, of, *topic)) {
         if !plan.catches_up || fed_by_one {
             moves.push(step(partition.clone(), *next));
         }
         let own = plan.readers(*topic).map(|reader| partition.of_reader(reader));
         moves.extend(own.filter(|own| table.offsets().get(own).is_some()).map(|own| step(own, *next)));
+        let start = bronze::start_of(partition);
+        let since = table.offsets().get(&start).filter(|_| plan.tables[index].kind == TableKind::Bronze);
+        moves.extend(since.map(|since| OffsetMove { partition: start, from: Some(since), next: since }));
     }
     moves
 }

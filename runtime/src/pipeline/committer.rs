@@ -306,7 +306,7 @@ impl Committer {
         group.files = share.files;
         self.add_others(close, &mut group.files)?;
         self.tables.upload(&group).await?;
-        for kind in [TableKind::Silver, TableKind::DeadLetters] {
+        for kind in [TableKind::Bronze, TableKind::Silver, TableKind::DeadLetters] {
             self.tables.commit(&self.plan, &group, kind).await?;
         }
         self.tables.commit(&self.plan, &group, TableKind::State).await?;

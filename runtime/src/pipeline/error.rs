@@ -109,6 +109,12 @@ pub enum Error {
         /// The topic.
         topic: String,
     },
+    /// Bronze is wanted of a topic that is read from files.
+    #[error("topic {topic} is read from files, which keep its records: take `bronze` out of [topics.{topic}]")]
+    BronzeOfFiles {
+        /// The topic.
+        topic: String,
+    },
     /// A Kafka property of the configuration is refused.
     #[error("line {line} of the configuration cannot be used")]
     Property {
@@ -278,6 +284,7 @@ impl Error {
             | Self::Decode { .. }
             | Self::UnreadTopic { .. }
             | Self::NoBrokers { .. }
+            | Self::BronzeOfFiles { .. }
             | Self::Transform(transform::Error::Load { .. })
             | Self::Property { .. }
             | Self::Source(

@@ -1,6 +1,7 @@
 //! The pipeline itself: the one place that knows the order of the stages.
 
 mod again;
+mod bronze;
 mod catch_up;
 mod chunk;
 mod commit;
@@ -8,6 +9,7 @@ mod committer;
 mod desk;
 mod drive;
 mod error;
+mod floors;
 mod gold;
 mod horizon;
 mod lane;
@@ -33,6 +35,7 @@ mod threads;
 mod topics;
 mod worker;
 
+pub use bronze::read_back;
 pub use error::{Error, Remedy};
 pub use plan::read_modules;
 pub use run::{Options, Summary};
@@ -171,7 +174,11 @@ fn check_configured(config: &Config, plan: &Plan) -> Result<(), Error> {
 /// Every topic can be read from somewhere, and its events can be decoded.
 fn check_topics(config: &Config, plan: &Plan) -> Result<(), Error> {
     for topic in &plan.topics {
-        let has_path = config.topics.get(&*topic.name).is_some_and(|settings| settings.path.is_some());
+        let settings = config.topics.get(&*topic.name);
+        let has_path = settings.is_some_and(|settings| settings.path.is_some());
+        if has_path && settings.is_some_and(|settings| settings.bronze) {
+            return Err(Error::BronzeOfFiles { topic: topic.name.to_string() });
+        }
         if !has_path && config.kafka.brokers.is_none() {
             return Err(Error::NoBrokers { topic: topic.name.to_string() });
         }

@@ -71,13 +71,13 @@ impl Parts {
     /// Restores the state of all, shows it, and starts to read.
     pub(super) async fn start(self, pipeline: &Pipeline, lake: &Warehouse) -> Result<Running, Error> {
         let Self { whole, live: (release, opened), behind } = self;
-        let mut session = opened.restore(&pipeline.config, &release.plan).await?;
+        let mut session = opened.restore(&pipeline.config, lake, &release.plan).await?;
         let stuck = std::mem::take(&mut session.stuck);
         let mut views = session.views.clone();
         let apart = match behind {
             None => None,
             Some((release, opened)) => {
-                let mut session = opened.restore(&pipeline.config, &release.plan).await?;
+                let mut session = opened.restore(&pipeline.config, lake, &release.plan).await?;
                 views.extend(session.views.iter().map(Arc::clone));
                 std::mem::take(&mut session.stuck).iter().for_each(|stuck| pipeline.passed_over(stuck));
                 Some((release, session))

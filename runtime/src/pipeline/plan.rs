@@ -5,7 +5,7 @@ use crate::aggregate;
 use crate::config::{Config, Secret};
 use crate::product::Contract;
 use crate::release::compare::Comparison;
-use crate::sink::{Layout, TableSpec, system};
+use crate::sink::{Layout, TableSpec, bronze, system};
 use crate::transform::{self, Module, ModuleFile};
 use arrow_schema::Schema;
 use lakeward_manifest::{Column, Granularity, Manifest, PartitionBy};
@@ -47,6 +47,10 @@ pub(super) struct Topic {
     pub(super) inputs: Vec<Input>,
     /// Inputs of shadows, each with the shadow's index; they are decoded behind the others.
     pub(super) shadows: Vec<(usize, u32)>,
+    /// The table of its records as they were read, where they are kept.
+    pub(super) bronze: Option<usize>,
+    /// Whether they are added to it here, rather than by those who read beside.
+    pub(super) is_kept: bool,
 }
 
 /// One input of one module.
@@ -92,6 +96,7 @@ pub(super) struct TablePlan {
 /// What a table is in a group commit, in the order in which the kinds are committed: see `commit.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TableKind {
+    Bronze,
     Silver,
     DeadLetters,
     State,
@@ -142,7 +147,37 @@ impl Plan {
         for shadow in shadows {
             plan.add_shadow(shadow, config.masks.secret.as_ref().map(Secret::expose))?;
         }
+        for topic in 0..plan.topics.len() {
+            if config.topics.get(&*plan.topics[topic].name).is_some_and(|settings| settings.bronze) {
+                plan.add_bronze(topic);
+            }
+        }
         Ok(plan)
+    }
+
+    fn add_bronze(&mut self, topic: usize) {
+        let path = bronze::path(&self.topics[topic].name);
+        let description = "Records as they were read.";
+        let (schema, by) = (bronze::schema(), [bronze::partition_by()]);
+        let increasing = [system::ORIGIN_COLUMNS[2]];
+        let table = self.add_table(&path, description, TableKind::Bronze, Some(topic), &schema, &by, &increasing);
+        self.topics[topic].bronze = Some(table);
+        self.topics[topic].is_kept = true;
+    }
+
+    /// The same for modules that catch up beside `others`. Bronze is theirs to fill, of the topics that they read.
+    pub(super) fn beside(mut self, others: &Self) -> Self {
+        self.catches_up = true;
+        for topic in &mut self.topics {
+            topic.is_kept &= others.topics.iter().all(|other| other.name != topic.name);
+        }
+        self
+    }
+
+    /// Whether a table is written here: a bronze table may be filled by those who read beside.
+    pub(super) fn writes(&self, table: usize) -> bool {
+        let TablePlan { kind, topic, .. } = &self.tables[table];
+        *kind != TableKind::Bronze || topic.is_some_and(|topic| self.topics[topic].is_kept)
     }
 
     /// What reads topics that no active module reads is left out: there is nothing to compare it with.
@@ -204,7 +239,13 @@ impl Plan {
         if let Some(known) = self.topics.iter().position(|topic| &*topic.name == name) {
             return known;
         }
-        self.topics.push(Topic { name: name.into(), inputs: Vec::new(), shadows: Vec::new() });
+        self.topics.push(Topic {
+            name: name.into(),
+            inputs: Vec::new(),
+            shadows: Vec::new(),
+            bronze: None,
+            is_kept: false,
+        });
         self.topics.len() - 1
     }
 
@@ -303,14 +344,17 @@ impl Plan {
         partition_by: &[PartitionBy],
         increasing: &[&str],
     ) -> usize {
-        let layout = Layout::new(path, schema, partition_by, increasing);
+        let layout = match kind {
+            TableKind::Bronze => Layout::of_records(path, schema, partition_by, increasing, "value"),
+            _ => Layout::new(path, schema, partition_by, increasing),
+        };
         let spec = TableSpec {
             path: path.to_owned(),
             description: description.to_owned(),
             schema: layout.table_schema(),
             partition_columns: layout.partition_columns(),
             track_files: matches!(kind, TableKind::State | TableKind::Gold),
-            evolves: !matches!(kind, TableKind::State | TableKind::Gold),
+            evolves: !matches!(kind, TableKind::Bronze | TableKind::State | TableKind::Gold),
         };
         self.tables.push(TablePlan { spec, layout, kind, topic });
         self.tables.len() - 1

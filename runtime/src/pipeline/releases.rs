@@ -202,7 +202,7 @@ impl Releases {
                 standing.shadow = None;
             }
         }
-        self.release_of(&standings, false).await
+        self.release_of(&standings, None).await
     }
 
     /// What is to run, with one module as if it stood otherwise.
@@ -223,14 +223,19 @@ impl Releases {
         if let Some((_, release)) = self.built.as_ref().filter(|(of, _)| *of == key) {
             return Ok(release.clone());
         }
-        let release = self.release_of(&standings, false).await?;
+        let release = self.release_of(&standings, None).await?;
         if instead.is_none() {
             self.built = Some((key, release.clone()));
         }
         Ok(release)
     }
 
-    async fn release_of(&mut self, standings: &BTreeMap<String, Standing>, catches_up: bool) -> Result<Release, Error> {
+    /// Where others read `beside`, the modules catch up with these.
+    async fn release_of(
+        &mut self,
+        standings: &BTreeMap<String, Standing>,
+        beside: Option<&Plan>,
+    ) -> Result<Release, Error> {
         let (mut modules, mut shadows, mut topics) = (Vec::new(), Vec::new(), Vec::new());
         let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
         for (name, standing) in standings {
@@ -254,7 +259,11 @@ impl Releases {
         }
         topics.sort();
         topics.dedup();
-        let plan = Plan { catches_up, ..Plan::new(&self.config, &modules, &shadows)? };
+        let plan = Plan::new(&self.config, &modules, &shadows)?;
+        let plan = match beside {
+            Some(others) => plan.beside(others),
+            None => plan,
+        };
         check_topics(&self.config, &plan)?;
         Ok(Release { plan: Arc::new(plan), topics, paused, rewinds })
     }
@@ -269,8 +278,8 @@ impl Releases {
             }
             standings
         };
-        let ahead = self.release_of(&without(&|name| behind.contains(name)), false).await?;
-        let behind = self.release_of(&without(&|name| !behind.contains(name)), true).await?;
+        let ahead = self.release_of(&without(&|name| behind.contains(name)), None).await?;
+        let behind = self.release_of(&without(&|name| !behind.contains(name)), Some(&ahead.plan)).await?;
         Ok((ahead, behind))
     }
 

@@ -1,6 +1,7 @@
 //! Restores the aggregate state, and with it everything that is needed to start reading.
 
 use super::Error;
+use super::bronze;
 use super::commit::Tables;
 use super::committer::forgettable_us;
 use super::lane::Lane;
@@ -10,7 +11,7 @@ use super::redrives::Redrives;
 use super::session::{Opened, Slot, Source, Stuck};
 use crate::aggregate::{PartitionState, View};
 use crate::config::Config;
-use crate::sink::Table;
+use crate::sink::{Table, Warehouse};
 use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(super) struct Session {
 
 impl Opened {
     /// Restores the state of the gold products, shows it, and makes the clients that read on.
-    pub(super) async fn restore(self, config: &Config, plan: &Plan) -> Result<Session, Error> {
+    pub(super) async fn restore(self, config: &Config, lake: &Warehouse, plan: &Plan) -> Result<Session, Error> {
         let Self { tables, mut found, topics, stuck, mut lanes, mut others, redrives, .. } = self;
         let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
         let (mut horizons_ms, mut forgotten_us) = (Vec::new(), Vec::new());
@@ -45,7 +46,8 @@ impl Opened {
             views[index].set_horizon_ms(horizon_ms);
             horizons_ms.push(horizon_ms);
         }
-        let sources = found.assign(config, &lanes)?;
+        let pasts = bronze::pasts(lake, &config.pipeline, plan, &tables, &found.slots, &lanes)?;
+        let sources = found.assign(config, plan, &lanes, pasts)?;
         let micro_batch = tables.iter().map(Table::micro_batch).max().unwrap_or(0);
         Ok(Session {
             tables: Tables { tables, topics },

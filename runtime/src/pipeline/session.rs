@@ -1,17 +1,19 @@
 //! Opens the tables, and finds where each partition stands and what is to be read from where.
 
 use super::Error;
+use super::bronze;
 use super::commit::commit_one;
-use super::lane::{Lane, OwnFloors};
+use super::floors::{floors, own_floors, own_only};
+use super::lane::Lane;
 use super::others::Others;
 use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
 use super::redrives::Redrives;
 use super::releases::Release;
 use super::topics::Topics;
 use crate::checkpoint::SourcePartition;
-use crate::config::{Config, Start};
+use crate::config::Config;
 use crate::sink::{Commit, OffsetMove, Table, Warehouse};
-use crate::source::{self, Assigned, Files, Kafka, Lease, LogRange, Reader, Settings};
+use crate::source::{self, Assigned, Backed, Files, Kafka, Lease, LogRange, Past, Reader, Settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,12 +95,17 @@ pub(super) async fn open(
     let mut redrives = Redrives::open(config, lake, plan.catches_up).await?;
     for (table, of) in tables.iter_mut().zip(&plan.tables) {
         let asked = redrives.known(of.topic.map(|topic| &*plan.topics[topic].name));
-        table.find_offsets(lake, &[&partitions[..], &asked].concat()).await?;
+        let known = match of.kind {
+            TableKind::Bronze => bronze::named(&found.slots),
+            _ => [&partitions[..], &asked].concat(),
+        };
+        table.find_offsets(lake, &known).await?;
     }
+    let whole = bronze::whole(config, lake, plan, &tables, &found.slots).await?;
     let topics = std::mem::take(&mut found.topics);
     let (stuck, floors) = found.take_stuck(|slot| {
         topics.check(&tables, slot)?;
-        floors(config, plan, &tables, slot, gone)
+        floors(config, plan, &tables, &whole, slot, gone)
     });
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
@@ -109,6 +116,7 @@ pub(super) async fn open(
         lanes.push(lane);
     }
     note_progress(release, &mut tables, &mut lanes, &topics).await?;
+    bronze::note_starts(plan, &mut tables, &lanes, &topics).await?;
     let torn = torn(plan, &tables, &lanes);
     Ok(Opened { tables, found, topics, stuck, lanes, torn, others, redrives })
 }
@@ -224,12 +232,20 @@ impl Found {
         (stuck, found)
     }
 
-    /// Makes the clients that read, and gives each its partitions at the lanes' offsets.
-    pub(super) fn assign(&mut self, config: &Config, lanes: &[Lane]) -> Result<Vec<Source>, Error> {
+    /// Makes the clients that read, and gives each its partitions at the lanes' offsets; those that have a past, by slot, are read from that
+    /// first.
+    pub(super) fn assign(
+        &mut self,
+        config: &Config,
+        plan: &Plan,
+        lanes: &[Lane],
+        mut pasts: Vec<Option<Past>>,
+    ) -> Result<Vec<Source>, Error> {
         let assigned = |lane: &Lane| Assigned {
             topic: Arc::clone(&lane.partition.topic),
             partition: lane.partition.partition,
             start: lane.next,
+            with_headers: plan.topics[lane.topic].is_kept,
         };
         let mut sources = Vec::new();
         let mut of_files = Vec::new();
@@ -243,81 +259,17 @@ impl Found {
         let assigned: Vec<Assigned> = slots.iter().map(|slot| assigned(&lanes[*slot])).collect();
         if let Some(first) = assigned.first() {
             let mut kafka = connect(config, &first.topic)?;
-            kafka.assign(&assigned)?;
-            sources.push(Source { reader: Box::new(kafka), assigned, slots });
+            let pasts: Vec<Option<Past>> = slots.iter().map(|slot| pasts[*slot].take()).collect();
+            let reader: Box<dyn Reader> = if pasts.iter().any(Option::is_some) {
+                Box::new(Backed::new(kafka, &assigned, pasts)?)
+            } else {
+                kafka.assign(&assigned)?;
+                Box::new(kafka)
+            };
+            sources.push(Source { reader, assigned, slots });
         }
         Ok(sources)
     }
-}
-
-/// Where each table stands in a partition. A table without an offset starts where the configuration says, or at the log's
-/// start if others have one already.
-///
-/// | stored offset          | log         | what happens |
-/// |------------------------|-------------|--------------|
-/// | none in any table      | any         | `start` decides |
-/// | none in this table     | any         | this table starts at the log's start |
-/// | within the log         |             | goes on there |
-/// | below the log's start  | records are gone | error |
-/// | above the log's end    | recreated   | error |
-/// | gone while it was read, there again | recreated | error |
-///
-/// A topic that was recreated is found out before this by its id, where the broker gives one: see `topics.rs`.
-fn floors(config: &Config, plan: &Plan, tables: &[Table], slot: &Slot, gone: &[Gone]) -> Result<Vec<i64>, Error> {
-    let was_gone = |offset: i64| {
-        let is_it = |gone: &Gone| *gone == (slot.partition.topic.to_string(), slot.partition.partition, offset);
-        gone.iter().any(is_it)
-    };
-    let follows = |table: usize| plan.tables[table].topic.is_none_or(|topic| topic == slot.topic);
-    let stored = |table: usize| tables[table].offsets().get(&slot.partition);
-    // Gold tables are written from state; they hold nothing back.
-    let relevant: Vec<usize> =
-        (0..tables.len()).filter(|table| follows(*table) && plan.tables[*table].kind != TableKind::Gold).collect();
-    for offset in relevant.iter().filter_map(|table| stored(*table)) {
-        let explanation = match offset {
-            _ if offset < slot.log.start => "records were deleted before they were read",
-            _ if offset > slot.log.end => "the topic was recreated, or its log was cut",
-            // A log does not grow back: what was gone once and is there now is another's.
-            _ if was_gone(offset) => "the topic was recreated while it was read",
-            _ => continue,
-        };
-        return Err(Error::OutOfLog {
-            topic: slot.partition.topic.to_string(),
-            partition: slot.partition.partition,
-            stored: offset,
-            start: slot.log.start,
-            end: slot.log.end,
-            explanation,
-        });
-    }
-    let start = config.topics.get(&*slot.partition.topic).map(|topic| topic.start).unwrap_or_default();
-    let is_new = relevant.iter().all(|table| stored(*table).is_none());
-    let default = if is_new && start == Start::Latest { slot.log.end } else { slot.log.start };
-    let smallest = relevant.iter().map(|table| stored(*table).unwrap_or(default)).min().unwrap_or(default);
-    let floor = |table: usize| if relevant.contains(&table) { stored(table).unwrap_or(default) } else { smallest };
-    Ok((0..tables.len()).map(floor).collect())
-}
-
-/// Where the tables that all modules feed stand for the modules that read a topic.
-fn own_floors(plan: &Plan, tables: &[Table], topic: usize, partition: &SourcePartition) -> Vec<OwnFloors> {
-    let mut floors = Vec::new();
-    for (module, of) in plan.modules.iter().enumerate() {
-        let name = of.manifest().name.as_str();
-        let own = partition.of_reader(name);
-        let stored =
-            |table: usize| tables[table].offsets().get(&own).filter(|_| plan.readers(topic).any(|of| of == name));
-        if let (Some(dead_letters), Some(commits)) = (stored(DEAD_LETTERS), stored(COMMITS)) {
-            floors.push(OwnFloors { module, dead_letters, commits });
-        }
-    }
-    floors
-}
-
-/// The same where the modules leave the offsets that all share to others: what all feed stands where they do.
-fn own_only(mut floors: Vec<i64>, own: &[OwnFloors]) -> Vec<i64> {
-    floors[DEAD_LETTERS] = own.iter().map(|own| own.dead_letters).min().unwrap_or(floors[DEAD_LETTERS]);
-    floors[COMMITS] = own.iter().map(|own| own.commits).min().unwrap_or(floors[COMMITS]);
-    floors
 }
 
 /// A crash between two tables leaves records of which some tables have the rows and others do not. Whichever digest made the first makes

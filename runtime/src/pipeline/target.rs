@@ -7,7 +7,8 @@ use crate::config::Config;
 use crate::release::Target;
 use crate::serve::Time;
 use crate::serve::orders::Refusal;
-use crate::sink::{Past, Snapshot, Warehouse, find_commit, system};
+use crate::sink::bronze::Held;
+use crate::sink::{Kept, Past, Snapshot, Warehouse, find_commit, system};
 use crate::source::Files;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
@@ -70,7 +71,7 @@ pub(super) async fn find(
         )));
     };
     let offsets = stood(config, lake, manifest, &rows, version).await.map_err(failed)?;
-    readable(config, manifest, &rows[..=at], &offsets)?;
+    readable(config, lake, manifest, &rows, &offsets).await?;
     let own = own_tables(manifest);
     let tables: BTreeMap<String, u64> = stay
         .tables
@@ -177,31 +178,59 @@ async fn stood(
     Ok(first.iter().map(stood).collect())
 }
 
-/// Whether everything from there on can still be read.
-fn readable(
+/// Whether everything from there on can still be read, from a topic's log or from bronze before it.
+async fn readable(
     config: &Config,
+    lake: &Warehouse,
     manifest: &Manifest,
     rows: &[Row],
     offsets: &BTreeMap<String, i64>,
 ) -> Result<(), Refusal> {
-    let starts = tokio::task::block_in_place(|| starts(config, manifest))
-        .map_err(|error| Refusal::Unavailable(super::commit::chain(&error)))?;
-    let start = |of: &str| SourcePartition::parse(of).and_then(|of| starts.get(&(of.topic.to_string(), of.partition)));
+    let failed = |error: Error| Refusal::Unavailable(super::commit::chain(&error));
+    let logs = tokio::task::block_in_place(|| starts(config, manifest)).map_err(failed)?;
+    let partitions: Vec<SourcePartition> = offsets.keys().filter_map(|of| SourcePartition::parse(of)).collect();
+    let starts = with_bronze(config, lake, &partitions, &logs).await.map_err(|error| failed(error.into()))?;
+    let start = |of: &str| {
+        let of = SourcePartition::parse(of).map(|of| (of.topic.to_string(), of.partition))?;
+        Some((logs.get(&of)?, starts.get(&of)?))
+    };
     for (of, next) in offsets {
-        let Some(start) = start(of).filter(|start| *start > next) else { continue };
+        let Some((log, start)) = start(of).filter(|(_, start)| *start > next) else { continue };
         let is_there = |row: &&Row| {
             row.offsets.iter().all(|(of, [_, next])| starts_before(&starts, of, *next)) && row.is_micro_batch
         };
         let earliest = rows.iter().find(is_there).map(|row| row.micro_batch);
         let earliest = earliest.map_or_else(
-            || "there is no earlier micro-batch from which all is there".to_owned(),
+            || "there is no micro-batch from which all is there".to_owned(),
             |number| format!("the earliest to go back to is micro-batch {number}"),
         );
+        let bronze = if start < log { format!(" and bronze before it at {start}") } else { String::new() };
         return Err(Refusal::Conflict(format!(
-            "{of} would be read again from offset {next}, but its log starts at {start}: the records between are gone; {earliest}"
+            "{of} would be read again from offset {next}, but its log starts at {log}{bronze}: the records between are gone; {earliest}"
         )));
     }
     Ok(())
+}
+
+/// The oldest offset of every partition, here or in bronze.
+async fn with_bronze(
+    config: &Config,
+    lake: &Warehouse,
+    partitions: &[SourcePartition],
+    logs: &BTreeMap<(String, i32), i64>,
+) -> Result<BTreeMap<(String, i32), i64>, crate::sink::Error> {
+    let mut starts = logs.clone();
+    for topic in config.topics.iter().filter(|(_, settings)| settings.bronze).map(|(name, _)| name) {
+        let of: Vec<SourcePartition> = partitions.iter().filter(|of| *of.topic == **topic).cloned().collect();
+        let kept = Kept::open(lake, &config.pipeline, topic, &of).await?;
+        for of in of {
+            let held = kept.as_ref().and_then(|kept| kept.held(&of));
+            if let Some(start) = starts.get_mut(&(topic.clone(), of.partition)) {
+                *start = Held::oldest(held, *start);
+            }
+        }
+    }
+    Ok(starts)
 }
 
 fn starts_before(starts: &BTreeMap<(String, i32), i64>, of: &str, next: i64) -> bool {

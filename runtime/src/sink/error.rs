@@ -95,6 +95,12 @@ pub enum Error {
         /// The version that replaced them.
         version: u64,
     },
+    /// A table that is to be read back is not there.
+    #[error("there is no table {table} any more")]
+    NoTable {
+        /// The table.
+        table: String,
+    },
     /// A file of an earlier version is gone.
     #[error(
         "file {file} of version {version} of table {table} is no longer there: somebody has vacuumed the table since"
@@ -160,6 +166,7 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::Moved { .. }
             | Self::Replaced { .. }
+            | Self::NoTable { .. }
             | Self::Vacuumed { .. }
             | Self::Encode { .. }
             | Self::Decode { .. }

@@ -68,6 +68,8 @@ pub(super) struct Entry {
     pub(super) is_rewind: bool,
     pub(super) modules: Arc<BTreeMap<String, String>>,
     pub(super) topic_ids: BTreeMap<String, String>,
+    /// How many rows our commits up to this one have added.
+    pub(super) rows_added: Option<u64>,
     changes_protocol: bool,
     metadata: Option<Value>,
     add: Vec<(String, FileEntry)>,
@@ -96,6 +98,7 @@ impl Entry {
                     entry.commit_id = ours["commit"].as_str().map(str::to_owned);
                     entry.micro_batch = ours["microBatch"].as_i64();
                     entry.horizon_ms = ours["horizonMs"].as_i64();
+                    entry.rows_added = ours["rowsAdded"].as_u64();
                     entry.is_rewind = ours["rewind"].as_bool() == Some(true);
                     entry.modules = serde_json::from_value(ours["modules"].clone()).map(Arc::new).unwrap_or_default();
                     let ids = ours["topicIds"].as_object().into_iter().flatten();
@@ -196,6 +199,7 @@ impl Table {
         self.version = version;
         self.note(entry);
         self.topic_ids.extend(entry.topic_ids.clone());
+        self.rows_added = entry.rows_added.or(self.rows_added);
         for (partition, next) in &entry.offsets {
             if self.offsets.get(partition) != Some(*next) {
                 self.modules.insert(partition.clone(), Arc::clone(&entry.modules));
@@ -232,6 +236,7 @@ impl Table {
     }
 
     fn render(&self, commit: &Commit, commit_id: &str) -> String {
+        let rows_added = self.rows_added.map(|rows| rows + commit.add.iter().map(|file| file.rows).sum::<u64>());
         let operation = if commit.remove.is_empty() { "Append" } else { "Overwrite" };
         let info = json!({"commitInfo": {
             "timestamp": commit.at_ms,
@@ -246,6 +251,7 @@ impl Table {
                 "rewind": commit.is_rewind,
                 "modules": *commit.modules,
                 "topicIds": commit.topic_ids,
+                "rowsAdded": rows_added,
             },
         }});
         let mut lines = vec![info];

@@ -1,6 +1,8 @@
 //! Writes the lake: Parquet files, and commits that move rows, dead letters, state and offsets together.
 
+pub mod bronze;
 mod error;
+mod kept;
 mod log;
 mod metadata;
 mod partition;
@@ -18,6 +20,7 @@ mod warehouse;
 mod writer;
 
 pub use error::Error;
+pub use kept::{Kept, Records, Stretch};
 pub use log::{Commit, OffsetMove};
 pub use partition::{date_text, first_of};
 pub use past::{Past, find_commit};

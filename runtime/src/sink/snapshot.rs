@@ -15,6 +15,7 @@ use object_store::path::Path;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Rows of a batch: few enough that a wide column of it is small.
 const BATCH_ROWS: usize = 8_192;
@@ -32,6 +33,7 @@ pub struct Snapshot {
     version: u64,
     recent: Checkpoint,
     topic_ids: BTreeMap<String, String>,
+    rows_added: Option<u64>,
     parts: Vec<Part>,
 }
 
@@ -54,6 +56,10 @@ impl Part {
     #[must_use]
     pub fn path(&self) -> &str {
         self.path.as_ref()
+    }
+
+    pub(super) fn location(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -107,6 +113,7 @@ impl Snapshot {
             version,
             recent: Checkpoint::default(),
             topic_ids: BTreeMap::new(),
+            rows_added: None,
             parts,
         };
         snapshot.read_recent().await?;
@@ -129,6 +136,13 @@ impl Snapshot {
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// Whether every row that our commits have added is still there, of a table from which we take none away. A compaction leaves them all.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let rows: u64 = self.parts.iter().map(|part| part.rows).sum();
+        self.rows_added.is_some_and(|added| rows >= added)
     }
 
     /// The offsets that the newest commits name: of all partitions that somebody owned lately.
@@ -168,11 +182,40 @@ impl Snapshot {
         Ok(offsets)
     }
 
+    /// The smallest and the largest value of a column of integers in each file, by the file's path, where the log says them.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(super) fn bounds(&self, column: &str) -> Result<BTreeMap<Path, (i64, i64)>, Error> {
+        let log_error = |source| Error::Log { table: self.path.clone(), source: Box::new(source) };
+        let state = self.delta.snapshot().map_err(log_error)?;
+        let bounds = |stats: String| {
+            let stats: serde_json::Value = serde_json::from_str(&stats).ok()?;
+            Some((stats["minValues"][column].as_i64()?, stats["maxValues"][column].as_i64()?))
+        };
+        let files = state.log_data();
+        let file = files.iter().filter_map(|file| Some((file.object_store_path(), bounds(file.stats()?)?)));
+        Ok(file.collect())
+    }
+
     /// Rows of a file, only these columns of those that it has. Types are those of the Parquet schema, whoever wrote the file.
     ///
     /// # Errors
     /// When the store fails or the file is no Parquet file.
     pub async fn rows(&self, part: &Part, columns: &[&str]) -> Result<Rows, Error> {
+        self.some_rows(part, columns, None).await
+    }
+
+    /// The same, of the rows with these numbers in the file.
+    ///
+    /// # Errors
+    /// As [`Self::rows`].
+    pub(super) async fn some_rows(
+        &self,
+        part: &Part,
+        columns: &[&str],
+        among: Option<Range<usize>>,
+    ) -> Result<Rows, Error> {
         let (table, file) = (self.path.clone(), part.path.to_string());
         let error = move |source| Error::Decode { table: table.clone(), file: file.clone(), source };
         let reader = RangeReader::new(self.store.store.clone(), part.path.clone(), part.size);
@@ -184,7 +227,11 @@ impl Snapshot {
         let wanted = builder.schema().fields().iter().enumerate();
         let wanted = wanted.filter(|(_, field)| columns.contains(&field.name().as_str())).map(|(index, _)| index);
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.collect::<Vec<_>>());
-        let stream = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(error.clone())?;
+        let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+        if let Some(among) = among {
+            builder = builder.with_offset(among.start).with_limit(among.len());
+        }
+        let stream = builder.build().map_err(error.clone())?;
         Ok(Rows { is_ours, batches: stream.map_err(error).boxed() })
     }
 
@@ -226,11 +273,15 @@ impl Snapshot {
             for (topic, id) in entry.topic_ids {
                 self.topic_ids.entry(topic).or_insert(id);
             }
+            self.rows_added = self.rows_added.or(entry.rows_added);
             for (partition, next) in entry.offsets {
                 if self.recent.get(&partition).is_none() {
                     self.recent.set(partition, next);
                 }
             }
+        }
+        if oldest == 0 {
+            self.rows_added.get_or_insert(0);
         }
         Ok(())
     }

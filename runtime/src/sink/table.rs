@@ -56,6 +56,8 @@ pub struct Table {
     pub(super) offsets: Checkpoint,
     pub(super) files: BTreeMap<String, FileEntry>,
     pub(super) topic_ids: BTreeMap<String, String>,
+    /// How many rows our commits have added, ever; `None` where the recent ones do not say.
+    pub(super) rows_added: Option<u64>,
     /// By partition: the modules of the commit that brought it to where it is.
     pub(super) modules: BTreeMap<SourcePartition, Arc<BTreeMap<String, String>>>,
     pub(super) metadata: Metadata,
@@ -148,6 +150,7 @@ impl Table {
             offsets: Checkpoint::default(),
             files: BTreeMap::new(),
             topic_ids: BTreeMap::new(),
+            rows_added: None,
             modules: BTreeMap::new(),
             metadata: Metadata::default(),
             micro_batch: 0,
@@ -353,6 +356,7 @@ impl Table {
             for (topic, id) in entry.topic_ids {
                 self.topic_ids.entry(topic).or_insert(id);
             }
+            self.rows_added = self.rows_added.or(entry.rows_added);
             for (partition, next) in entry.offsets {
                 match self.offsets.get(&partition) {
                     None => self.offsets.set(partition.clone(), next),
@@ -365,6 +369,9 @@ impl Table {
                 }
                 self.modules.insert(partition, Arc::clone(&entry.modules));
             }
+        }
+        if oldest == 0 {
+            self.rows_added.get_or_insert(0);
         }
         Ok(())
     }

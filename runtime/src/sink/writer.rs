@@ -7,7 +7,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -26,6 +26,9 @@ const MAX_GATHERED: usize = 24 << 20;
 
 /// Rows of a row group: the Parquet default; a micro-batch is no larger.
 const ROW_GROUP_ROWS: usize = 1 << 20;
+
+/// The same where whole records are kept: who reads them back holds a row group of several partitions at a time.
+const RECORDS_ROW_GROUP_ROWS: usize = 1 << 16;
 
 /// A written file that no commit has named yet.
 #[derive(Debug, Clone)]
@@ -64,13 +67,37 @@ impl Layout {
         partition_by: &[lakeward_manifest::PartitionBy],
         increasing: &[&str],
     ) -> Arc<Self> {
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        Self::with(table, schema, partition_by, increasing, properties)
+    }
+
+    /// The layout of a table of whole records, whose `payload` no dictionary makes smaller.
+    #[must_use]
+    pub fn of_records(
+        table: &str,
+        schema: &Schema,
+        partition_by: &[lakeward_manifest::PartitionBy],
+        increasing: &[&str],
+        payload: &str,
+    ) -> Arc<Self> {
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(RECORDS_ROW_GROUP_ROWS))
+            .set_column_dictionary_enabled(ColumnPath::from(payload), false);
+        Self::with(table, schema, partition_by, increasing, properties)
+    }
+
+    fn with(
+        table: &str,
+        schema: &Schema,
+        partition_by: &[lakeward_manifest::PartitionBy],
+        increasing: &[&str],
+        properties: WriterPropertiesBuilder,
+    ) -> Arc<Self> {
         let split = Split::new(schema, partition_by);
         let fields: Vec<_> = schema.fields().iter().filter(|field| !split.replaces(field.name())).cloned().collect();
         let file_schema = Arc::new(Schema::new(fields));
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_created_by(super::log::ENGINE.to_owned());
+        let mut properties =
+            properties.set_compression(Compression::SNAPPY).set_created_by(super::log::ENGINE.to_owned());
         for field in file_schema.fields() {
             if !matches!(field.data_type(), DataType::Utf8 | DataType::Binary) {
                 let path = ColumnPath::from(field.name().as_str());

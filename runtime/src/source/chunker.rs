@@ -2,7 +2,7 @@
 
 use super::Assigned;
 use crate::clock;
-use crate::record::{Chunk, Record};
+use crate::record::{Chunk, Headers, Record};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,11 @@ impl Chunker {
 
     /// Adds a record. One below the slot's position was read already (a broker may answer with the whole batch that an offset is in).
     pub fn push(&mut self, slot: usize, record: Record<'_>) {
+        self.push_with(slot, record, Headers::default());
+    }
+
+    /// The same with the record's headers.
+    pub fn push_with(&mut self, slot: usize, record: Record<'_>, headers: Headers<'_>) {
         let Slot { assigned, open, next } = &mut self.slots[slot];
         if record.offset < *next {
             return;
@@ -57,7 +62,7 @@ impl Chunker {
                 open.insert(Chunk::new(assigned.topic.clone(), assigned.partition, *next))
             }
         };
-        chunk.push(record);
+        chunk.push_with(record, headers);
         *next = chunk.next_offset();
         if chunk.len() >= CHUNK_RECORDS || chunk.bytes() >= CHUNK_BYTES {
             self.closed.extend(open.take().map(|chunk| (slot, chunk)));
@@ -98,7 +103,7 @@ mod tests {
     use super::*;
 
     fn chunker() -> Chunker {
-        Chunker::new(&[Assigned { topic: "orders".into(), partition: 3, start: 10 }])
+        Chunker::new(&[Assigned { topic: "orders".into(), partition: 3, start: 10, with_headers: false }])
     }
 
     fn record(offset: i64, value: &[u8]) -> Record<'_> {

@@ -53,6 +53,18 @@ pub enum Error {
         /// The offset.
         offset: i64,
     },
+    /// Records that the log no longer holds cannot be read from where they are kept.
+    #[error("the past of partition {partition} of topic {topic} cannot be read back")]
+    Past {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Whether trying again may help.
+        is_transient: bool,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A file cannot be read.
     #[error("event file {file} cannot be read")]
     File {
@@ -83,6 +95,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NoTopic { .. } | Self::NoFiles { .. } => true,
+            Self::Past { is_transient, .. } => *is_transient,
             Self::Property { .. }
             | Self::Configuration(_)
             | Self::Partition { .. }

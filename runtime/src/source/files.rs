@@ -186,7 +186,7 @@ mod tests {
         std::fs::write(folder.path().join("a.ndjson"), "1\n2\r\n").unwrap();
         let mut files = Files::new(&folder.path().join("*.ndjson")).unwrap();
         assert_eq!(files.log_range().unwrap(), LogRange { start: 0, end: 4 });
-        let assigned = Assigned { topic: "t".into(), partition: 0, start: 1 };
+        let assigned = Assigned { topic: "t".into(), partition: 0, start: 1, with_headers: false };
         files.assign(&assigned);
         let mut chunker = Chunker::new(&[assigned]);
         files.read(&mut chunker).unwrap();

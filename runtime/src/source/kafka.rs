@@ -4,7 +4,7 @@ use super::membership::is_about_membership;
 use super::queue::Queue;
 use super::topic_id::TopicIds;
 use super::{Assigned, Chunker, Error, LogRange, Reader};
-use crate::record::Record;
+use crate::record::{Headers, Record};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -58,9 +58,25 @@ pub struct Kafka {
 
 struct Reading {
     queue: Queue,
-    slots: Vec<(CString, Assigned)>,
-    by_handle: HashMap<(usize, i32), usize>,
-    last: Option<((usize, i32), usize)>,
+    slots: Vec<Slot>,
+    by_handle: HashMap<(usize, i32), Place>,
+    last: Option<((usize, i32), Place)>,
+    /// The headers of one record.
+    headers: Vec<u8>,
+}
+
+struct Slot {
+    topic: CString,
+    assigned: Assigned,
+    /// The slot's index among those of the chunker.
+    own: usize,
+}
+
+/// Where the records of a partition go.
+#[derive(Clone, Copy)]
+struct Place {
+    slot: usize,
+    with_headers: bool,
 }
 
 impl std::fmt::Debug for Kafka {
@@ -142,20 +158,30 @@ impl Kafka {
     /// # Errors
     /// When librdkafka refuses the assignment.
     pub fn assign(&mut self, assigned: &[Assigned]) -> Result<(), Error> {
+        self.add(assigned.iter().cloned().enumerate())
+    }
+
+    /// Starts reading further partitions, each into a slot of the chunker; those that are read already go on.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the assignment.
+    pub(super) fn add(&mut self, assigned: impl Iterator<Item = (usize, Assigned)>) -> Result<(), Error> {
+        let (consumer, is_first) = (&self.consumer, self.reading.is_none());
+        let reading = self.reading.get_or_insert_with(|| {
+            #[expect(unsafe_code, reason = "the queue is dropped before the consumer, by the order of the fields")]
+            let queue = unsafe { Queue::new(consumer.client().native_ptr()) };
+            Reading { queue, slots: Vec::new(), by_handle: HashMap::new(), last: None, headers: Vec::new() }
+        });
         let mut list = TopicPartitionList::new();
-        let mut slots = Vec::with_capacity(assigned.len());
-        for slot in assigned {
-            list.add_partition_offset(&slot.topic, slot.partition, Offset::Offset(slot.start)).map_err(refused)?;
-            let topic = CString::new(slot.topic.as_bytes()).map_err(|e| Error::Configuration(e.to_string()))?;
-            slots.push((topic, slot.clone()));
+        for (own, assigned) in assigned {
+            let start = Offset::Offset(assigned.start);
+            list.add_partition_offset(&assigned.topic, assigned.partition, start).map_err(refused)?;
+            let topic = CString::new(assigned.topic.as_bytes()).map_err(|e| Error::Configuration(e.to_string()))?;
+            reading.queue.forward(&topic, assigned.partition);
+            reading.slots.push(Slot { topic, assigned, own });
         }
-        let partitions: Vec<(CString, i32)> =
-            slots.iter().map(|(topic, slot)| (topic.clone(), slot.partition)).collect();
-        #[expect(unsafe_code, reason = "the queue is dropped before the consumer, by the order of the fields")]
-        let queue = unsafe { Queue::new(self.consumer.client().native_ptr(), &partitions) };
-        self.consumer.assign(&list).map_err(refused)?;
-        self.reading = Some(Reading { queue, slots, by_handle: HashMap::new(), last: None });
-        Ok(())
+        let done = if is_first { consumer.assign(&list) } else { consumer.incremental_assign(&list) };
+        done.map_err(refused)
     }
 
     fn unreachable(&self, error: &KafkaError) -> Error {
@@ -205,36 +231,40 @@ impl Reader for Kafka {
         }
         let Some(reading) = &mut self.reading else { return Ok(()) };
         let mut failure = None;
-        let Reading { queue, slots, by_handle, last } = reading;
+        let Reading { queue, slots, by_handle, last, headers } = reading;
         queue.read(WAIT_MS, |message| {
             let handle = (message.topic.addr(), message.partition);
-            let slot = match last {
-                Some((known, slot)) if *known == handle => *slot,
+            let place = match last {
+                Some((known, place)) if *known == handle => *place,
                 _ => {
                     let find = || find_slot(slots, message.topic, message.partition);
-                    let Some(slot) = by_handle.get(&handle).copied().or_else(find) else { return };
-                    by_handle.insert(handle, slot);
-                    *last = Some((handle, slot));
-                    slot
+                    let Some(place) = by_handle.get(&handle).copied().or_else(find) else { return };
+                    by_handle.insert(handle, place);
+                    *last = Some((handle, place));
+                    place
                 }
             };
             match message.error {
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => chunker.push(
-                    slot,
-                    Record {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                    headers.clear();
+                    if place.with_headers {
+                        message.pack_headers(headers);
+                    }
+                    let record = Record {
                         offset: message.offset,
                         timestamp_ms: message.timestamp_ms,
                         key: message.key,
                         value: message.value,
-                    },
-                ),
+                    };
+                    chunker.push_with(place.slot, record, Headers::packed(headers));
+                }
                 // The end of the log: what lies between the last record and it holds no record for us.
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => chunker.advance(slot, message.offset),
-                error => failure = Some((slot, error)),
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => chunker.advance(place.slot, message.offset),
+                error => failure = Some((place.slot, error)),
             }
         });
         let Some((slot, error)) = failure else { return Ok(()) };
-        let assigned = &slots[slot].1;
+        let Some(Slot { assigned, .. }) = by_own(slots, slot) else { return Ok(()) };
         let (topic, partition, offset) = (assigned.topic.to_string(), assigned.partition, chunker.next(slot));
         if is_out_of_range(error) {
             return Err(Error::OutOfRange { topic, partition, offset });
@@ -252,15 +282,15 @@ impl Reader for Kafka {
 
     fn log_end(&self, slot: usize) -> Option<i64> {
         let reading = self.reading.as_ref()?;
-        let (topic, assigned) = reading.slots.get(slot)?;
-        reading.queue.log_end(topic, assigned.partition)
+        let slot = by_own(&reading.slots, slot)?;
+        reading.queue.log_end(&slot.topic, slot.assigned.partition)
     }
 
     fn committed(&mut self, next_offsets: &[(usize, i64)]) {
         let Some(reading) = &self.reading else { return };
         let mut list = TopicPartitionList::new();
         for (slot, next) in next_offsets {
-            let assigned = &reading.slots[*slot].1;
+            let Some(Slot { assigned, .. }) = by_own(&reading.slots, *slot) else { continue };
             if list.add_partition_offset(&assigned.topic, assigned.partition, Offset::Offset(*next)).is_err() {
                 return;
             }
@@ -294,9 +324,15 @@ fn is_lasting(error: RDKafkaRespErr) -> bool {
     )
 }
 
-/// The slot of a topic handle, by its name; the handles are then remembered.
-fn find_slot(slots: &[(CString, Assigned)], topic: *const rdkafka_sys::RDKafkaTopic, partition: i32) -> Option<usize> {
+/// What reads into the chunker's slot `own`; mostly all of them are assigned, and stand in order.
+fn by_own(slots: &[Slot], own: usize) -> Option<&Slot> {
+    slots.get(own).filter(|slot| slot.own == own).or_else(|| slots.iter().find(|slot| slot.own == own))
+}
+
+/// The place of a topic handle, by its name; the handles are then remembered.
+fn find_slot(slots: &[Slot], topic: *const rdkafka_sys::RDKafkaTopic, partition: i32) -> Option<Place> {
     #[expect(unsafe_code, reason = "the handle comes from a message that librdkafka gave, its name is a C string")]
     let name = unsafe { std::ffi::CStr::from_ptr(rdkafka_sys::rd_kafka_topic_name(topic)) };
-    slots.iter().position(|(topic, slot)| topic.as_c_str() == name && slot.partition == partition)
+    let is_it = |slot: &&Slot| slot.topic.as_c_str() == name && slot.assigned.partition == partition;
+    slots.iter().find(is_it).map(|slot| Place { slot: slot.own, with_headers: slot.assigned.with_headers })
 }

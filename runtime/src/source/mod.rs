@@ -1,5 +1,6 @@
 //! Reads records: from Kafka in batches, or from files; gathers them into chunks of one partition each.
 
+mod backed;
 mod chunker;
 mod error;
 mod files;
@@ -9,6 +10,7 @@ mod peers;
 mod queue;
 mod topic_id;
 
+pub use backed::{Backed, Past};
 pub use chunker::Chunker;
 pub use error::Error;
 pub use files::Files;
@@ -27,6 +29,8 @@ pub struct Assigned {
     pub partition: i32,
     /// The offset to read next.
     pub start: i64,
+    /// Whether somebody wants the records' headers: librdkafka unpacks them one by one, and only when asked.
+    pub with_headers: bool,
 }
 
 /// The first and the next-to-be-written offset of a partition's log.

@@ -4,12 +4,14 @@
 //! force an unassign, hence a private queue to which each partition's queue is forwarded.
 #![expect(unsafe_code, reason = "librdkafka's batch call is only in the C interface")]
 
+use crate::record::Headers;
 use rdkafka_sys::{
     RDKafka, RDKafkaMessage, RDKafkaQueue, RDKafkaRespErr, RDKafkaTopic, rd_kafka_consume_batch_queue,
-    rd_kafka_get_watermark_offsets, rd_kafka_message_destroy, rd_kafka_message_timestamp, rd_kafka_queue_destroy,
-    rd_kafka_queue_forward, rd_kafka_queue_get_partition, rd_kafka_queue_new, rd_kafka_timestamp_type_t,
+    rd_kafka_get_watermark_offsets, rd_kafka_header_get_all, rd_kafka_message_destroy, rd_kafka_message_headers,
+    rd_kafka_message_timestamp, rd_kafka_queue_destroy, rd_kafka_queue_forward, rd_kafka_queue_get_partition,
+    rd_kafka_queue_new, rd_kafka_timestamp_type_t,
 };
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 /// Messages of one batch call.
 const BATCH: usize = 8_192;
@@ -34,24 +36,50 @@ pub(super) struct Message<'a> {
     pub(super) timestamp_ms: i64,
     pub(super) key: Option<&'a [u8]>,
     pub(super) value: Option<&'a [u8]>,
+    pointer: *mut RDKafkaMessage,
+}
+
+impl Message<'_> {
+    /// Packs the message's headers behind what is in `packed`.
+    pub(super) fn pack_headers(&self, packed: &mut Vec<u8>) {
+        let mut headers = std::ptr::null_mut();
+        // SAFETY: the message is valid during the callback, and so are its headers, which belong to it; names are C strings.
+        unsafe {
+            let error = rd_kafka_message_headers(self.pointer, &raw mut headers);
+            if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return;
+            }
+            for index in 0.. {
+                let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
+                let error = rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size);
+                if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    return;
+                }
+                Headers::pack(packed, CStr::from_ptr(name).to_bytes(), slice(value.cast(), size));
+            }
+        }
+    }
 }
 
 impl Queue {
-    /// A queue that gets the messages of `partitions` once they are assigned.
+    /// A queue that gets no messages yet.
     ///
     /// # Safety
     /// `client` must outlive the queue.
-    pub(super) unsafe fn new(client: *mut RDKafka, partitions: &[(CString, i32)]) -> Self {
-        // SAFETY: the caller keeps the client alive; the queue handles are owned here and destroyed on drop.
+    pub(super) unsafe fn new(client: *mut RDKafka) -> Self {
+        // SAFETY: the caller keeps the client alive; the queue handle is owned here and destroyed on drop.
+        let queue = unsafe { rd_kafka_queue_new(client) };
+        Self { client, queue, partitions: Vec::new(), messages: vec![std::ptr::null_mut(); BATCH] }
+    }
+
+    /// Has the messages of a partition delivered here. It must not be assigned yet: an assignment that ends takes its partitions' queues
+    /// back, whoever they were forwarded to meanwhile.
+    pub(super) fn forward(&mut self, topic: &CStr, partition: i32) {
+        // SAFETY: the client is alive; the partition's handle is owned here and destroyed on drop.
         unsafe {
-            let queue = rd_kafka_queue_new(client);
-            let forward = |(topic, partition): &(CString, i32)| {
-                let source = rd_kafka_queue_get_partition(client, topic.as_ptr(), *partition);
-                rd_kafka_queue_forward(source, queue);
-                source
-            };
-            let partitions = partitions.iter().map(forward).collect();
-            Self { client, queue, partitions, messages: vec![std::ptr::null_mut(); BATCH] }
+            let source = rd_kafka_queue_get_partition(self.client, topic.as_ptr(), partition);
+            rd_kafka_queue_forward(source, self.queue);
+            self.partitions.push(source);
         }
     }
 
@@ -75,6 +103,7 @@ impl Queue {
                     timestamp_ms: rd_kafka_message_timestamp(*pointer, &raw mut kind),
                     key: slice(message.key.cast(), message.key_len),
                     value: slice(message.payload.cast(), message.len),
+                    pointer: *pointer,
                 });
                 rd_kafka_message_destroy(*pointer);
             }

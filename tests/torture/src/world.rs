@@ -126,6 +126,10 @@ impl World {
         let prefix = format!("torture-{}", self.lakes);
         let lake = self.minio.as_ref().map_or_else(|| Lake::folder(&local), |minio| minio.lake(&prefix));
         let mut config = self.config()?;
+        // Every other lake, so that neither way goes untried; the first, so that a short run tries the one with more steps.
+        if self.lakes % 2 == 1 {
+            config.set(&format!("topics.{}", retail::TOPIC), "bronze", "true");
+        }
         match &self.proxy {
             Some(proxy) => lake_at(proxy.address(), &prefix).configure(config.text("lake.options", "timeout", "1s")),
             None => lake.configure(&mut config),

@@ -66,6 +66,9 @@ pub enum Error {
     /// Events cannot be read.
     #[error(transparent)]
     Source(#[from] source::Error),
+    /// The lake cannot be read.
+    #[error(transparent)]
+    Lake(Box<crate::cli::Error>),
     /// No records come although there are more.
     #[error("no record of {place} has come for {seconds} s, although the log goes on to {end}")]
     Stalled {
@@ -122,6 +125,7 @@ impl Error {
                         | source::Error::Configuration(_)
                 )
             }
+            Self::Lake(error) => error.exit_code() == crate::cli::EXIT_USAGE,
             Self::Breaking { .. }
             | Self::Host(_)
             | Self::Stalled { .. }

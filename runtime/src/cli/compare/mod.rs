@@ -1,5 +1,6 @@
 //! `lakeward check-compat` and `lakeward diff`: a candidate beside the module that it is to replace, before anybody deploys it.
 
+mod bronze;
 mod edge;
 mod error;
 mod progress;

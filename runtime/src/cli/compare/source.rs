@@ -1,24 +1,30 @@
-//! Past events of a topic: from Kafka without joining a group, or from files.
+//! Past events of a topic: from Kafka without joining a group, from bronze where Kafka no longer has them, or from files.
 
 use super::super::{DiffArgs, output};
+use super::bronze::Bronze;
 use super::edge::Edge;
 use super::error::Error;
 use super::progress::Progress;
 use crate::clock;
 use crate::config::Config;
 use crate::record::Chunk;
-use crate::source::{self, Assigned, Chunker, Files, Kafka, LogRange, Reader};
+use crate::sink::bronze::Held;
+use crate::source::{self, Assigned, Backed, Chunker, Files, Kafka, LogRange, Reader};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a partition may be silent although its log goes on.
+/// How long a partition may be silent although its log goes on; and where records are read back, which first takes a look at many files.
 const STALLED: Duration = Duration::from_secs(30);
+const STALLED_BACK: Duration = Duration::from_secs(600);
 
 /// What is read by one reader.
 pub(super) struct Source {
     reader: Box<dyn Reader>,
     parts: Vec<Part>,
+    stalled: Duration,
+    /// Whose threads read back what is not in the log.
+    _bronze: Vec<Bronze>,
 }
 
 /// The records of a partition that are compared: from `assigned.start` up to, not including, `end`.
@@ -62,30 +68,46 @@ impl Source {
         };
         let part = Part::new(topic, 0, range, at(args.from)?, at(args.to)?);
         files.assign(&part.assigned);
-        Ok(Self { reader: Box::new(files), parts: vec![part] })
+        Ok(Self { reader: Box::new(files), parts: vec![part], stalled: STALLED, _bronze: Vec::new() })
     }
 
     fn kafka(args: &DiffArgs, config: &Config, brokers: String, topics: &[&Arc<str>]) -> Result<Self, Error> {
         let properties =
             config.kafka.properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let mut kafka = Kafka::new(&source::Settings { brokers, group: config.kafka.group.clone(), properties })?;
-        let mut parts = Vec::new();
+        let (mut parts, mut pasts, mut tables) = (Vec::new(), Vec::new(), Vec::new());
         for topic in topics {
-            for partition in kafka.partitions(topic)? {
-                let range = kafka.log_range(topic, partition)?;
-                let at = |edge: Edge| match edge {
-                    Edge::Earliest => Ok(range.start),
-                    Edge::Latest => Ok(range.end),
-                    Edge::Offset(offset) => Ok(offset),
-                    Edge::Time(ms) => kafka.offset_at(topic, partition, ms).map(|found| found.unwrap_or(range.end)),
-                };
-                parts.push(Part::new(topic, partition, range, at(args.from)?, at(args.to)?));
+            let partitions = kafka.partitions(topic)?;
+            let bronze = Bronze::open(config, topic, &partitions)?;
+            let mut back = Vec::new();
+            for partition in partitions {
+                let log = kafka.log_range(topic, partition)?;
+                let part = part(args, &kafka, topic, partition, log, bronze.as_ref())?;
+                if part.assigned.start < part.end {
+                    if part.assigned.start < log.start {
+                        back.push((partition, part.assigned.start));
+                    }
+                    parts.push(part);
+                    pasts.push(None);
+                }
+            }
+            if let Some(bronze) = bronze.filter(|_| !back.is_empty()) {
+                for ((partition, _), past) in back.iter().zip(bronze.read_back(&back)?) {
+                    let is_it = |part: &Part| part.assigned.topic == **topic && part.assigned.partition == *partition;
+                    if let Some(slot) = parts.iter().position(is_it) {
+                        pasts[slot] = Some(past);
+                    }
+                }
+                tables.push(bronze);
             }
         }
-        parts.retain(|part| part.assigned.start < part.end);
         let assigned: Vec<Assigned> = parts.iter().map(|part| part.assigned.clone()).collect();
-        kafka.assign(&assigned)?;
-        Ok(Self { reader: Box::new(kafka), parts })
+        if tables.is_empty() {
+            kafka.assign(&assigned)?;
+            return Ok(Self { reader: Box::new(kafka), parts, stalled: STALLED, _bronze: tables });
+        }
+        let reader = Box::new(Backed::new(kafka, &assigned, pasts)?);
+        Ok(Self { reader, parts, stalled: STALLED_BACK, _bronze: tables })
     }
 
     /// The offsets that are read.
@@ -110,10 +132,10 @@ impl Source {
             }
             if position(&chunker) != at {
                 (at, moved) = (position(&chunker), now);
-            } else if now.duration_since(moved) >= STALLED {
+            } else if now.duration_since(moved) >= self.stalled {
                 let Part { assigned: Assigned { topic, partition, .. }, end } = &self.parts[slot];
                 let place = format!("{topic}/{partition} from offset {}", chunker.next(slot));
-                return Err(Error::Stalled { place, seconds: STALLED.as_secs(), end: *end });
+                return Err(Error::Stalled { place, seconds: self.stalled.as_secs(), end: *end });
             }
         }
         chunker.close_all();
@@ -131,6 +153,31 @@ impl Source {
     }
 }
 
+/// The part of a partition that is wanted, from its log and from what bronze holds before that.
+fn part(
+    args: &DiffArgs,
+    kafka: &Kafka,
+    topic: &Arc<str>,
+    partition: i32,
+    log: LogRange,
+    bronze: Option<&Bronze>,
+) -> Result<Part, Error> {
+    let range = LogRange { start: Held::oldest(bronze.and_then(|bronze| bronze.held(partition)), log.start), ..log };
+    let at = |edge: Edge| match edge {
+        Edge::Earliest => Ok(range.start),
+        Edge::Latest => Ok(range.end),
+        Edge::Offset(offset) => Ok(offset),
+        Edge::Time(ms) => {
+            let in_log = kafka.offset_at(topic, partition, ms)?.unwrap_or(range.end);
+            match bronze.filter(|_| in_log <= log.start && range.start < log.start) {
+                Some(bronze) => Ok::<_, Error>(bronze.first_at(partition, ms, log.start)?.unwrap_or(in_log)),
+                None => Ok(in_log),
+            }
+        }
+    };
+    Ok(Part::new(topic, partition, range, at(args.from)?, at(args.to)?))
+}
+
 impl Part {
     /// The part of a log between two offsets; says so where the log does not reach so far back.
     fn new(topic: &Arc<str>, partition: i32, range: LogRange, from: i64, to: i64) -> Self {
@@ -140,7 +187,7 @@ impl Part {
         }
         let end = to.clamp(range.start, range.end);
         let start = from.clamp(range.start, range.end).min(end);
-        Self { assigned: Assigned { topic: Arc::clone(topic), partition, start }, end }
+        Self { assigned: Assigned { topic: Arc::clone(topic), partition, start, with_headers: false }, end }
     }
 }
 

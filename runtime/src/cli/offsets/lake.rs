@@ -5,7 +5,7 @@ use crate::audit::{Subjects, Topics, ask};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::config::Config;
 use crate::pipeline;
-use crate::sink::{Snapshot, Warehouse, system};
+use crate::sink::{Snapshot, Warehouse, bronze, system};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,6 +28,13 @@ pub(super) fn tables(subjects: &Subjects) -> Vec<TableName> {
     tables
 }
 
+/// The bronze tables: what was read of the topics, whoever it was for. Nobody moves them, they take what comes.
+pub(super) fn bronze_tables(config: &Config, subjects: &Subjects) -> Vec<TableName> {
+    let is_kept = |topic: &Arc<str>| config.topics.get(&**topic).is_some_and(|settings| settings.bronze);
+    let of = |topic: Arc<str>| TableName { path: bronze::path(&topic), topic: Some(topic) };
+    subjects.topics().into_iter().filter(is_kept).map(of).collect()
+}
+
 /// Where the tables stand.
 pub(super) struct Standing {
     /// By table, the offsets of every partition that some table names.
@@ -47,7 +54,9 @@ pub(super) async fn standing(config: &Config, lake: &Warehouse, tables: &[TableN
     let known: BTreeSet<SourcePartition> = recent.map(|(partition, _)| partition.clone()).collect();
     let mut standing = BTreeMap::new();
     for table in &opened {
-        let offsets = table.offsets(&known).await.map_err(pipeline::Error::from)?;
+        let starts: Vec<SourcePartition> = known.iter().map(bronze::start_of).collect();
+        let starts = starts.iter().filter(|_| table.path().starts_with("bronze/"));
+        let offsets = table.offsets(known.iter().chain(starts)).await.map_err(pipeline::Error::from)?;
         standing.insert(table.path().to_owned(), offsets);
     }
     let topic_ids = opened.iter().flat_map(|table| table.topic_ids().clone()).collect();

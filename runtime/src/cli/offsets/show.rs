@@ -3,8 +3,10 @@
 use super::super::{Error, table::Table};
 use super::lake;
 use crate::audit::{Log, Logs, Recreated, Subjects, Topics};
+use crate::checkpoint::SourcePartition;
 use crate::config::Config;
 use crate::sink::Warehouse;
+use crate::sink::bronze::{self, Held};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +22,11 @@ pub(super) struct Row {
     next: Option<i64>,
     log_start: Option<i64>,
     log_end: Option<i64>,
-    /// Records that are in the log and not in the table; `None` where the log is not known.
+    /// Records that can be read and are not in the table; `None` where the log is not known.
     lag: Option<i64>,
+    /// Where the record to read next is: `log`, `bronze`, or `nowhere` where it was deleted before it was read; `None` where nothing is read,
+    /// or the log is not known.
+    next_in: Option<&'static str>,
     /// Whether the topic was made anew since, so that `next` is no offset of it; `None` where that is not known.
     recreated: Option<bool>,
 }
@@ -36,7 +41,8 @@ pub(super) struct Shown {
 
 /// Reads all of it. Of each topic the newest incarnation is shown.
 pub(super) async fn read(config: &Config, warehouse: &Warehouse, subjects: &Subjects) -> Result<Shown, Error> {
-    let tables = lake::tables(subjects);
+    let mut tables = lake::tables(subjects);
+    tables.extend(lake::bronze_tables(config, subjects));
     let standing = lake::standing(config, warehouse, &tables).await?;
     let incarnations = lake::incarnations(config, subjects, &standing.offsets);
     let topics = lake::topics(config, subjects).await;
@@ -55,8 +61,10 @@ pub(super) async fn read(config: &Config, warehouse: &Warehouse, subjects: &Subj
             let mut ids: BTreeSet<i32> = stored.map(|(partition, _)| partition.partition).collect();
             ids.extend(log.into_iter().flat_map(|log| log.keys()));
             for partition in ids {
-                let source = crate::checkpoint::SourcePartition::new(topic.clone(), incarnation, partition);
-                let row = Row::new(&table.path, &source, offsets.get(&source), log.and_then(|log| log.get(&partition)));
+                let source = SourcePartition::new(topic.clone(), incarnation, partition);
+                let log = log.and_then(|log| log.get(&partition));
+                let held = standing.offsets.get(&bronze::path(topic)).and_then(|kept| Held::of(kept, &source));
+                let row = Row::new(&table.path, &source, offsets.get(&source), log, held);
                 rows.push(Row { recreated, ..row });
             }
         }
@@ -82,8 +90,20 @@ fn notes(incarnations: &BTreeMap<Arc<str>, u32>, topics: &Topics, stored: &BTree
 }
 
 impl Row {
-    fn new(table: &str, source: &crate::checkpoint::SourcePartition, next: Option<i64>, log: Option<&Log>) -> Self {
-        let lag = log.map(|log| (log.end - next.unwrap_or(log.start).max(log.start)).max(0));
+    fn new(table: &str, source: &SourcePartition, next: Option<i64>, log: Option<&Log>, held: Option<Held>) -> Self {
+        let is_kept = |next: i64, log: &Log| held.is_some_and(|held| held.reaches(next, log.start));
+        let next_in = |(next, log): (i64, &Log)| match next {
+            _ if next >= log.start => "log",
+            _ if is_kept(next, log) => "bronze",
+            _ => "nowhere",
+        };
+        // Gold tables follow their state, and bronze whatever is read.
+        let reads = !table.starts_with("gold/") && !table.starts_with("bronze/");
+        let next_in = next.zip(log).filter(|_| reads).map(next_in);
+        let from = |log: &Log| match next {
+            Some(next) if next_in == Some("bronze") => next,
+            _ => next.unwrap_or(log.start).max(log.start),
+        };
         Self {
             table: table.to_owned(),
             topic: source.topic.to_string(),
@@ -92,7 +112,8 @@ impl Row {
             next,
             log_start: log.map(|log| log.start),
             log_end: log.map(|log| log.end),
-            lag,
+            lag: log.map(|log| (log.end - from(log)).max(0)),
+            next_in,
             recreated: None,
         }
     }
@@ -101,7 +122,7 @@ impl Row {
 /// For a person: a line a partition, a dash for what is not known.
 pub(super) fn text(rows: &[Row]) -> String {
     let mut table = Table::new(0);
-    table.row(["table", "topic", "incarnation", "partition", "next", "log start", "log end", "lag"]);
+    table.row(["table", "topic", "incarnation", "partition", "next", "log start", "log end", "lag", "next in"]);
     let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     for row in rows {
         let cells = [
@@ -113,6 +134,7 @@ pub(super) fn text(rows: &[Row]) -> String {
             number(row.log_start),
             number(row.log_end),
             number(row.lag),
+            row.next_in.unwrap_or("-").to_owned(),
         ];
         table.row(cells.iter().map(String::as_str));
     }
@@ -127,7 +149,6 @@ pub(super) fn json(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::SourcePartition;
 
     #[test]
     fn what_is_not_known_or_made_anew_is_said() {
@@ -153,16 +174,24 @@ mod tests {
     fn what_is_not_known_is_a_dash() {
         let at = |partition| SourcePartition::new("orders", 1, partition);
         let log = Log { start: 5, end: 30 };
+        let held = Some(Held { since: 2, next: 25 });
+        let row = |table: &str, partition, next, log, held| Row::new(table, &at(partition), next, log, held);
         let rows = [
-            Row::new("silver/retail/sales", &at(0), Some(20), Some(&log)),
-            Row::new("silver/retail/sales", &at(1), None, Some(&log)),
-            Row::new("_lakeward/commits", &at(0), Some(20), None),
+            row("silver/retail/sales", 0, Some(20), Some(&log), None),
+            row("silver/retail/sales", 1, None, Some(&log), None),
+            row("silver/retail/sales", 2, Some(3), Some(&log), held),
+            row("silver/retail/sales", 3, Some(1), Some(&log), held),
+            row("_lakeward/commits", 0, Some(20), None, held),
+            row("bronze/orders", 2, Some(25), Some(&log), held),
         ];
         insta::assert_snapshot!(text(&rows), @r"
-        table                topic   incarnation  partition  next  log start  log end  lag
-        silver/retail/sales  orders  1            0          20    5          30       10
-        silver/retail/sales  orders  1            1          -     5          30       25
-        _lakeward/commits    orders  1            0          20    -          -        -
+        table                topic   incarnation  partition  next  log start  log end  lag  next in
+        silver/retail/sales  orders  1            0          20    5          30       10   log
+        silver/retail/sales  orders  1            1          -     5          30       25   -
+        silver/retail/sales  orders  1            2          3     5          30       27   bronze
+        silver/retail/sales  orders  1            3          1     5          30       25   nowhere
+        _lakeward/commits    orders  1            0          20    -          -        -    -
+        bronze/orders        orders  1            2          25    5          30       5    -
         ");
     }
 }

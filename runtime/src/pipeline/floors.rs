@@ -1,0 +1,114 @@
+//! Where each table stands in a partition, and whether what comes next can still be read.
+
+use super::Error;
+use super::bronze::held;
+use super::lane::OwnFloors;
+use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
+use super::session::{Gone, Slot};
+use crate::checkpoint::SourcePartition;
+use crate::config::{Config, Start};
+use crate::sink::Table;
+use crate::sink::bronze::Held;
+
+/// Where each table stands in a partition. A table without an offset starts where the configuration says, or at the oldest record if others
+/// have an offset already.
+///
+/// | stored offset          | log         | what happens |
+/// |------------------------|-------------|--------------|
+/// | none in any table      | any         | `start` decides |
+/// | none in this table     | any         | this table starts at the oldest record: the log's start, or bronze's where it reaches that |
+/// | within the log         |             | goes on there |
+/// | below the log's start  | records are gone | goes on in bronze, where it has them up to the log's start; else error |
+/// | above the log's end    | recreated   | error |
+/// | gone while it was read, there again | recreated | error |
+///
+/// By topic, `whole` says whether bronze has all that it says to hold. A bronze table holds nobody back: where it has no offset, or one before all others because it was off, it starts where the others are.
+/// A topic that was recreated is found out before this by its id, where the broker gives one: see `topics.rs`.
+pub(super) fn floors(
+    config: &Config,
+    plan: &Plan,
+    tables: &[Table],
+    whole: &[bool],
+    slot: &Slot,
+    gone: &[Gone],
+) -> Result<Vec<i64>, Error> {
+    let is_of = |table: &usize| plan.tables[*table].topic.is_none_or(|topic| topic == slot.topic);
+    let stored = |table: usize| tables[table].offsets().get(&slot.partition);
+    // Gold tables are written from state; they hold nothing back.
+    let holds_back = |table: &usize| !matches!(plan.tables[*table].kind, TableKind::Gold | TableKind::Bronze);
+    let relevant: Vec<usize> = (0..tables.len()).filter(|table| is_of(table) && holds_back(table)).collect();
+    let bronze = plan.topics[slot.topic].bronze;
+    let held = held(plan, tables, slot.topic, &slot.partition).filter(|_| whole[slot.topic]);
+    let offsets = relevant.iter().filter_map(|table| stored(*table));
+    check(slot, held, bronze.and_then(stored), offsets, gone)?;
+    let start = config.topics.get(&*slot.partition.topic).map(|topic| topic.start).unwrap_or_default();
+    let is_new = relevant.iter().all(|table| stored(*table).is_none());
+    let oldest = Held::oldest(held, slot.log.start);
+    let default = if is_new && start == Start::Latest { slot.log.end } else { oldest };
+    let smallest = relevant.iter().map(|table| stored(*table).unwrap_or(default)).min().unwrap_or(default);
+    let floor = |table: usize| match stored(table) {
+        // What others fill stands nobody in the way.
+        Some(_) if Some(table) == bronze && !plan.writes(table) => smallest,
+        Some(stored) if Some(table) == bronze => stored.max(smallest),
+        Some(stored) if relevant.contains(&table) => stored,
+        None if relevant.contains(&table) => default,
+        _ => smallest,
+    };
+    Ok((0..tables.len()).map(floor).collect())
+}
+
+/// Whether the partition can be read on from the `offsets` of its tables.
+fn check(
+    slot: &Slot,
+    held: Option<Held>,
+    bronze: Option<i64>,
+    offsets: impl Iterator<Item = i64>,
+    gone: &[Gone],
+) -> Result<(), Error> {
+    let was_gone = |offset: i64| {
+        let is_it = |gone: &Gone| *gone == (slot.partition.topic.to_string(), slot.partition.partition, offset);
+        gone.iter().any(is_it)
+    };
+    let is_kept = |offset: i64| held.is_some_and(|held| held.reaches(offset, slot.log.start));
+    for offset in offsets.chain(bronze.filter(|bronze| *bronze >= slot.log.start)) {
+        let explanation = match offset {
+            _ if offset < slot.log.start && is_kept(offset) => continue,
+            _ if offset < slot.log.start => "records were deleted before they were read",
+            _ if offset > slot.log.end => "the topic was recreated, or its log was cut",
+            // A log does not grow back: what was gone once and is there now is another's.
+            _ if was_gone(offset) => "the topic was recreated while it was read",
+            _ => continue,
+        };
+        return Err(Error::OutOfLog {
+            topic: slot.partition.topic.to_string(),
+            partition: slot.partition.partition,
+            stored: offset,
+            start: slot.log.start,
+            end: slot.log.end,
+            explanation,
+        });
+    }
+    Ok(())
+}
+
+/// Where the tables that all modules feed stand for the modules that read a topic.
+pub(super) fn own_floors(plan: &Plan, tables: &[Table], topic: usize, partition: &SourcePartition) -> Vec<OwnFloors> {
+    let mut floors = Vec::new();
+    for (module, of) in plan.modules.iter().enumerate() {
+        let name = of.manifest().name.as_str();
+        let own = partition.of_reader(name);
+        let stored =
+            |table: usize| tables[table].offsets().get(&own).filter(|_| plan.readers(topic).any(|of| of == name));
+        if let (Some(dead_letters), Some(commits)) = (stored(DEAD_LETTERS), stored(COMMITS)) {
+            floors.push(OwnFloors { module, dead_letters, commits });
+        }
+    }
+    floors
+}
+
+/// The same where the modules leave the offsets that all share to others: what all feed stands where they do.
+pub(super) fn own_only(mut floors: Vec<i64>, own: &[OwnFloors]) -> Vec<i64> {
+    floors[DEAD_LETTERS] = own.iter().map(|own| own.dead_letters).min().unwrap_or(floors[DEAD_LETTERS]);
+    floors[COMMITS] = own.iter().map(|own| own.commits).min().unwrap_or(floors[COMMITS]);
+    floors
+}
