@@ -28,6 +28,7 @@ mod releases;
 mod rewinds;
 mod s3;
 mod torture;
+mod versions;
 
 use lakeward_tests::stage::Shared;
 use libtest_mimic::Arguments;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        versions::cases(),
         bronze::cases(),
         catch_up::cases(),
         audit::cases(),

@@ -19,6 +19,17 @@ pub struct Lake {
 pub struct TableAt {
     path: String,
     options: BTreeMap<String, String>,
+    /// The newest without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+}
+
+impl TableAt {
+    /// The table as it was at a version.
+    #[must_use]
+    pub fn at(self, version: u64) -> Self {
+        Self { version: Some(version), ..self }
+    }
 }
 
 impl Lake {
@@ -31,7 +42,8 @@ impl Lake {
     /// The table at `path` below the location.
     #[must_use]
     pub fn table(&self, path: &str) -> TableAt {
-        TableAt { path: format!("{}/{path}", self.location.trim_end_matches('/')), options: self.options.clone() }
+        let path = format!("{}/{path}", self.location.trim_end_matches('/'));
+        TableAt { path, options: self.options.clone(), version: None }
     }
 
     /// Tells the pipeline where its lake is.
@@ -45,6 +57,6 @@ impl Lake {
 
 impl From<&Path> for TableAt {
     fn from(path: &Path) -> Self {
-        Self { path: path.display().to_string(), options: BTreeMap::new() }
+        Self { path: path.display().to_string(), options: BTreeMap::new(), version: None }
     }
 }

@@ -2,6 +2,7 @@
 
 One request as JSON on standard input, one answer as JSON on standard output:
 {"engine": "duckdb" | "deltalake", "tables": {"sales": {"path": "..", "options": {}}}, "sql": ".."} -> [{"column": value}, ..]
+for deltalake a table may name a "version", and is read as it was then
 {"transactions": {"table": {"path": "..", "options": {}}, "ids": [..]}} -> {"id": version or null}
 {"write": {"path": "..", "sql": ".."}} -> null; makes a table of the rows of a query
 {"tamper": {"path": "..", "append": "SELECT .. FROM tampered" | "delete": ".." | "update": {"column": ".."}, "where": "..",
@@ -69,7 +70,7 @@ def query(engine, tables, sql):
 
 
 def open_table(table):
-    return deltalake.DeltaTable(table["path"], storage_options=table["options"] or None)
+    return deltalake.DeltaTable(table["path"], version=table.get("version"), storage_options=table["options"] or None)
 
 
 def transactions(table, ids):

@@ -330,6 +330,14 @@ impl Stage {
         self.readers()?.query(engine, &tables, sql)
     }
 
+    /// Runs a query over one table of the lake as it was at a version, as Python's deltalake reads it.
+    ///
+    /// # Errors
+    /// When the table cannot be read as it was then.
+    pub fn query_past(&self, (name, path): (&str, &str), version: u64, sql: &str) -> Result<Vec<Value>> {
+        self.readers()?.query(Engine::DeltaLake, &[(name, self.lake().table(path).at(version))], sql)
+    }
+
     /// Waits until a table has at least `count` versions.
     ///
     /// # Errors

@@ -109,6 +109,8 @@ impl Ledger {
         // A module that was ever apart from the others in a partition has a chain of its own there, over all micro-batches that it ran in.
         let named = entries.iter().flat_map(|entry| entry.offsets.keys());
         let readers: BTreeSet<SourcePartition> = named.filter(|of| of.reader.is_some()).cloned().collect();
+        let ran = |of: &SourcePartition| of.reader.as_ref().and_then(|module| first_run(&entries, module));
+        let began: BTreeMap<&SourcePartition, Option<i64>> = readers.iter().map(|of| (of, ran(of))).collect();
         for entry in &entries {
             if entry.is_move && !entry.tables.contains(system::DEAD_LETTERS) {
                 ledger.pass(entry);
@@ -131,7 +133,11 @@ impl Ledger {
             for (partition, range) in &entry.offsets {
                 if partition.reader.is_none() {
                     note(partition, range);
-                    let own = readers.iter().filter(|of| of.of_all() == *partition && entry.is_of(of));
+                    // What was moved before a module began is none of its steps.
+                    let is_its = |of: &&SourcePartition| {
+                        entry.is_of(of) && began[*of].is_none_or(|began| entry.micro_batch >= began)
+                    };
+                    let own = readers.iter().filter(|of| of.of_all() == *partition).filter(is_its);
                     own.for_each(|of| note(of, entry.offsets.get(of).unwrap_or(range)));
                 } else if !entry.offsets.contains_key(&partition.of_all()) {
                     // One module was rewound, the others stay where they are.
@@ -142,6 +148,21 @@ impl Ledger {
         ledger.chains = steps.into_iter().map(|(partition, steps)| (partition, Chain::of(steps))).collect();
         ledger.entries = entries;
         ledger
+    }
+
+    /// The steps of a module in a partition: its own where it was ever apart from the others.
+    #[must_use]
+    pub(super) fn chain_of(&self, module: &str, of: &SourcePartition) -> Option<&Chain> {
+        self.chains.get(&of.of_reader(module)).or_else(|| self.chains.get(of))
+    }
+
+    /// Whether a module has read anything of a partition.
+    #[must_use]
+    pub(super) fn has_begun(&self, module: &str, of: &SourcePartition) -> bool {
+        let reads = |entry: &Entry| {
+            entry.modules.contains(module) && entry.ranges_of(module).any(|(of_row, _)| of_row.of_all() == *of)
+        };
+        self.entries.iter().any(|entry| !entry.is_move && reads(entry))
     }
 
     /// The part of a micro-batch's range whose rows of a module are its own: nothing behind a place to which somebody moved back later, or
@@ -202,6 +223,12 @@ impl Ledger {
         let behind = self.behind.get(table).and_then(|behind| behind.get(partition));
         passed.chain(behind).any(|lacks| lacks.start < range.end && range.start < lacks.end)
     }
+}
+
+/// The first micro-batch that a module ran in.
+fn first_run(entries: &[Entry], module: &str) -> Option<i64> {
+    let runs = entries.iter().filter(|entry| !entry.is_move && entry.modules.contains(module));
+    runs.map(|entry| entry.micro_batch).min()
 }
 
 fn share(names: &mut Arc<BTreeSet<String>>, others: &Arc<BTreeSet<String>>) {
@@ -360,6 +387,23 @@ mod tests {
         assert_eq!(undone.map(|entry| entry.micro_batch).collect::<Vec<_>>(), [1, 2]);
         let wholesale = Entry { modules: Arc::new(["wholesale".to_owned()].into()), ..entry(2, &[]) };
         assert!(!ledger.may_be_undone(&wholesale));
+    }
+
+    #[test]
+    fn a_module_that_came_later_has_a_chain_from_where_it_began() {
+        let modules = |names: &[&str]| Arc::new(names.iter().map(|name| (*name).to_owned()).collect());
+        let own = at(0).of_reader("retail_v2");
+        let before = Entry { modules: modules(&["retail"]), ..entry(1, &[(0, 5, 30)]) };
+        let mut first = Entry { modules: modules(&["retail", "retail_v2"]), ..entry(3, &[(0, 50, 50)]) };
+        first.offsets.insert(own.clone(), 0..20);
+        let mut second = Entry { modules: modules(&["retail", "retail_v2"]), ..entry(4, &[(0, 50, 60)]) };
+        second.offsets.insert(own.clone(), 20..60);
+        let ledger = Ledger::of(vec![before, moved(2, 30, 50, &[system::DEAD_LETTERS]), first, second]);
+        let chain = ledger.chain_of("retail_v2", &at(0)).unwrap();
+        assert_eq!((chain.first, chain.next, &chain.faults, &chain.skipped), (0, 60, &Vec::new(), &Vec::new()));
+        assert_eq!(ledger.chain_of("retail", &at(0)).unwrap().skipped.first(), Some(&(30..50)));
+        assert!(ledger.has_begun("retail_v2", &at(0)) && !ledger.has_begun("retail_v2", &at(1)));
+        assert!(!ledger.has_begun("retail_v3", &at(0)));
     }
 
     fn moved(micro_batch: i64, from: i64, next: i64, tables: &[&str]) -> Entry {

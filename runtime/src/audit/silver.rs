@@ -161,7 +161,7 @@ impl Reading<'_> {
             beyond.for_each(|offset| {
                 bad.add(|| format!("{} is beyond the table's offset {next}", show(topic, *source, offset)))
             });
-            let chain = self.ledger.chains.get(&partition);
+            let chain = self.ledger.chain_of(&self.silver.module, &partition);
             let before = origins.named(*source, 0..chain.map_or(0, |chain| chain.first));
             before.for_each(|offset| bad.add(|| format!("{} is of no micro-batch", show(topic, *source, offset))));
             let skipped = chain.map(|chain| chain.skipped.as_slice()).unwrap_or_default();

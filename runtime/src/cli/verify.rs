@@ -34,9 +34,9 @@ pub(super) async fn active_modules(config: &Config, lake: &Warehouse) -> Result<
         return Ok(pipeline::read_modules(config, &run::build_crate)?);
     };
     let mut modules = Vec::new();
-    for standing in log.standings().into_values() {
+    for (name, standing) in log.standings() {
         if let Some(digest) = standing.active() {
-            let found = release::find(lake, digest).await;
+            let found = release::find_as(lake, name, digest).await;
             modules.push(found.map_err(|source| pipeline::Error::Stored { source: Box::new(source) })?);
         }
     }

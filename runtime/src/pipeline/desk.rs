@@ -2,16 +2,16 @@
 
 use super::Error;
 use super::commit::chain;
+use super::newcomer::{deploy, fit, shadow};
 use super::releases::{Release, Releases};
 use super::shadows::Shadows;
-use super::target;
+use super::{rewind, target};
 use crate::clock::Clock;
 use crate::release::compare::{self, Condition};
-use crate::release::{Action, AppendError, Deployment, Standing, Target, compat};
+use crate::release::{Action, AppendError, Deployment, Standing, Target};
 use crate::serve::Site;
 use crate::serve::orders::{Accepted, Act, Operator, Order, Refusal, Reply};
 use crate::transform::ModuleFile;
-use lakeward_manifest::Manifest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,15 +32,15 @@ pub(super) struct Desk {
 }
 
 /// What a decision rests on.
-struct Decided {
-    module: String,
-    standing: Standing,
-    action: Action,
-    digest: Option<String>,
-    version: Option<String>,
-    file: Option<ModuleFile>,
-    target: Option<Target>,
-    changes: Vec<String>,
+pub(super) struct Decided {
+    pub(super) module: String,
+    pub(super) standing: Standing,
+    pub(super) action: Action,
+    pub(super) digest: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) file: Option<ModuleFile>,
+    pub(super) target: Option<Target>,
+    pub(super) changes: Vec<String>,
 }
 
 impl Desk {
@@ -94,21 +94,15 @@ impl Desk {
             return Err(Refusal::Unavailable("the pipeline is starting, its lake is not open yet".to_owned()));
         }
         releases.refresh().await.map_err(|error| unavailable(&error))?;
+        let is_question = act.is_question();
         let decided = match act {
-            Act::Deploy { bytes, replaces } => deploy(&mut releases, &operator, bytes, replaces).await?,
-            Act::Shadow { bytes } => shadow(&mut releases, &operator, bytes).await?,
+            Act::Deploy(offer) => deploy(&mut releases, &operator, offer).await?,
+            Act::Shadow { bytes, as_version } => shadow(&mut releases, &operator, &bytes, as_version).await?,
             Act::EndShadow { module } => end_shadow(&mut releases, &operator, &module).await?,
             Act::Promote { module, conditions } => self.promote(&mut releases, &operator, &module, &conditions).await?,
             Act::Rollback { module } => rollback(&mut releases, &operator, &module).await?,
-            Act::Rewind { module, to, rollback, dry_run } => {
-                let decided = self.rewind(&mut releases, &operator, &module, &to, rollback).await?;
-                if dry_run {
-                    let sequence = decided.standing.sequence;
-                    let digest = decided.standing.active().unwrap_or_default().to_owned();
-                    let version = decided.version.unwrap_or_default();
-                    return Ok(Accepted { module, sequence, digest, version, changes: decided.changes });
-                }
-                decided
+            Act::Rewind { module, to, rollback, .. } => {
+                self.rewind(&mut releases, &operator, &module, &to, rollback).await?
             }
             Act::Pause { module } => pause(&mut releases, &operator, &module).await?,
             Act::Resume { module } => resume(&mut releases, &operator, &module).await?,
@@ -120,15 +114,20 @@ impl Desk {
             version: version.clone(),
             why,
             at_ms: self.clock.now_ms(),
-            offsets: self.offsets(&mut releases, &standing).await,
+            offsets: self.offsets(&mut releases, &module, &standing).await,
             ..Deployment::of(&module, action, &operator.name)
         };
         let after = standing.sequence;
+        let stands = standing.active().unwrap_or_default().to_owned();
         standing.apply(&Deployment { sequence: after + 1, ..deployment.clone() });
         // Everything that a start would find wrong is found now.
         let planned = releases.release_with(Some((&module, &standing))).await.map_err(|error| unfit(&error))?;
         let running = self.next.borrow().as_ref().map(|release| Arc::clone(&release.plan));
-        releases.check_tables(&planned.plan, running.as_deref()).await.map_err(|error| unfit(&error))?;
+        releases.check_tables(&planned, running.as_deref()).await.map_err(|error| unfit(&error))?;
+        if is_question {
+            let (digest, version) = (stands, version.unwrap_or_default());
+            return Ok(Accepted { module, sequence: after, digest, version, changes });
+        }
         match releases.append(file.as_ref(), after, deployment).await {
             Ok(()) => {}
             Err(AppendError::Lost) => {
@@ -164,9 +163,16 @@ impl Desk {
             }
             _ => None,
         };
-        let module = releases.module(&active).await.map_err(|error| unavailable(&error))?;
-        let from = releases.module(digest.as_ref().unwrap_or(&active)).await.map_err(|error| unavailable(&error))?;
+        let module = releases.module(name, &active).await.map_err(|error| unavailable(&error))?;
+        let then = digest.as_ref().unwrap_or(&active);
+        let from = releases.module(name, then).await.map_err(|error| unavailable(&error))?;
         let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
+        let is_done = rewind::is_done(releases.config(), &lake, name, &standing).await;
+        if !is_done.map_err(|error| unavailable(&error))? {
+            return Err(Refusal::Conflict(format!(
+                "the products of module {name} are still to be emptied for a rebuild"
+            )));
+        }
         let manifest = module.manifest();
         let finding = target::find(releases.config(), &lake, manifest, to, self.clock.now_ms());
         let (target, changes) = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(finding))?;
@@ -210,8 +216,8 @@ impl Desk {
         if !unmet.is_empty() {
             return Err(Refusal::Unfit("the shadow is not promoted".to_owned(), unmet));
         }
-        let module = releases.module(&digest).await.map_err(|error| unavailable(&error))?;
-        let changes = fit(releases, &standing, module.manifest()).await?;
+        let module = releases.module(name, &digest).await.map_err(|error| unavailable(&error))?;
+        let changes = fit(releases, name, &standing, module.manifest()).await?;
         Ok(Decided {
             module: name.to_owned(),
             standing,
@@ -225,10 +231,10 @@ impl Desk {
     }
 
     /// Where the products of the module stand.
-    async fn offsets(&self, releases: &mut Releases, standing: &Standing) -> String {
+    async fn offsets(&self, releases: &mut Releases, name: &str, standing: &Standing) -> String {
         let mut offsets: BTreeMap<String, i64> = BTreeMap::new();
         let module = match standing.active() {
-            Some(digest) => releases.module(digest).await.ok(),
+            Some(digest) => releases.module(name, digest).await.ok(),
             None => None,
         };
         if let Some(module) = module {
@@ -245,90 +251,6 @@ impl Desk {
     }
 }
 
-async fn deploy(
-    releases: &mut Releases,
-    operator: &Operator,
-    bytes: bytes::Bytes,
-    replaces: Option<String>,
-) -> Result<Decided, Refusal> {
-    let file = ModuleFile::parse(bytes.to_vec())
-        .map_err(|error| Refusal::Unfit("this is not a module that can be run".to_owned(), vec![chain(&error)]))?;
-    let (module, owner) = (file.manifest.name.clone(), file.manifest.owner.clone());
-    allowed(operator, &owner)?;
-    let standing = releases.log().and_then(|(_, log)| log.standing(&module)).unwrap_or_default();
-    if standing.active() == Some(file.digest.as_str()) {
-        return Err(Refusal::Conflict(format!("module {module} is at {} already", short(&file.digest))));
-    }
-    if let (Some(expected), Some(active)) = (replaces, standing.active())
-        && expected != active
-    {
-        return Err(Refusal::Conflict(overtaken(releases, &module)));
-    }
-    tokio::task::block_in_place(|| releases.compile(&file)).map_err(|error| unfit(&error))?;
-    let changes = fit(releases, &standing, &file.manifest).await?;
-    Ok(Decided {
-        module,
-        standing,
-        action: Action::Deploy,
-        digest: Some(file.digest.clone()),
-        version: Some(file.manifest.version.clone()),
-        file: Some(file),
-        target: None,
-        changes,
-    })
-}
-
-/// What changes for readers of the products when a module takes the place of the active one; refused where something breaks.
-async fn fit(releases: &mut Releases, standing: &Standing, new: &Manifest) -> Result<Vec<String>, Refusal> {
-    let Some(active) = standing.active().map(str::to_owned) else { return Ok(Vec::new()) };
-    let old = releases.module(&active).await.map_err(|error| unavailable(&error))?;
-    let found = compat::compare(old.manifest(), new);
-    let line = |product: &Option<String>, column: &Option<String>, what: &str| {
-        let of: Vec<&str> = [product, column].into_iter().flatten().map(String::as_str).collect();
-        if of.is_empty() { what.to_owned() } else { format!("{}: {what}", of.join(" ")) }
-    };
-    if !found.is_compatible() {
-        let reasons = found.breaking.iter().map(|breaking| line(&breaking.product, &breaking.column, &breaking.what));
-        return Err(Refusal::Unfit(
-            "the module breaks what its tables and their readers rely on".to_owned(),
-            reasons.collect(),
-        ));
-    }
-    let harmless = found.additions.iter().chain(&found.changes);
-    Ok(harmless.map(|change| line(&change.product, &change.column, &change.what)).collect())
-}
-
-/// A module that runs beside the active one of its name. It need not fit the tables: its rows go nowhere.
-async fn shadow(releases: &mut Releases, operator: &Operator, bytes: bytes::Bytes) -> Result<Decided, Refusal> {
-    let file = ModuleFile::parse(bytes.to_vec())
-        .map_err(|error| Refusal::Unfit("this is not a module that can be run".to_owned(), vec![chain(&error)]))?;
-    let standing = known(releases, operator, &file.manifest.name).await?;
-    allowed(operator, &file.manifest.owner)?;
-    if let Some(why) = &standing.paused {
-        let name = &file.manifest.name;
-        return Err(Refusal::Conflict(format!("module {name} gets no records to compare over: {why}")));
-    }
-    if standing.active() == Some(&file.digest) {
-        return Err(Refusal::Conflict(format!("{} is the active module itself", short(&file.digest))));
-    }
-    tokio::task::block_in_place(|| releases.compile(&file)).map_err(|error| unfit(&error))?;
-    let mut changes = Vec::new();
-    if let Err(Refusal::Unfit(_, breaking)) = fit(releases, &standing, &file.manifest).await {
-        changes.push("it can be compared, but not promoted:".to_owned());
-        changes.extend(breaking);
-    }
-    Ok(Decided {
-        module: file.manifest.name.clone(),
-        standing,
-        action: Action::Shadow,
-        digest: Some(file.digest.clone()),
-        version: Some(file.manifest.version.clone()),
-        file: Some(file),
-        target: None,
-        changes,
-    })
-}
-
 async fn end_shadow(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Decided, Refusal> {
     let standing = known(releases, operator, name).await?;
     if standing.shadow.is_none() {
@@ -342,7 +264,7 @@ async fn rollback(releases: &mut Releases, operator: &Operator, name: &str) -> R
     let Some(previous) = standing.previous().map(str::to_owned) else {
         return Err(Refusal::Conflict(format!("module {name} has no earlier version to go back to")));
     };
-    let module = releases.module(&previous).await.map_err(|error| unavailable(&error))?;
+    let module = releases.module(name, &previous).await.map_err(|error| unavailable(&error))?;
     Ok(Decided {
         module: name.to_owned(),
         standing,
@@ -378,7 +300,7 @@ async fn without_digest(
     action: Action,
 ) -> Result<Decided, Refusal> {
     let active = standing.active().unwrap_or_default().to_owned();
-    let module = releases.module(&active).await.map_err(|error| unavailable(&error))?;
+    let module = releases.module(name, &active).await.map_err(|error| unavailable(&error))?;
     Ok(Decided {
         module: name.to_owned(),
         standing,
@@ -392,19 +314,19 @@ async fn without_digest(
 }
 
 /// A module that was deployed, and that is the operator's.
-async fn known(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Standing, Refusal> {
+pub(super) async fn known(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Standing, Refusal> {
     let standing = releases.log().and_then(|(_, log)| log.standing(name));
     let standing = standing.filter(|standing| standing.active().is_some());
     let Some(standing) = standing else {
         return Err(Refusal::Unknown(format!("there is no module {name}; `lakeward modules` lists the modules")));
     };
     let active = standing.active().unwrap_or_default().to_owned();
-    let module = releases.module(&active).await.map_err(|error| unavailable(&error))?;
+    let module = releases.module(name, &active).await.map_err(|error| unavailable(&error))?;
     allowed(operator, &module.manifest().owner)?;
     Ok(standing)
 }
 
-fn allowed(operator: &Operator, owner: &str) -> Result<(), Refusal> {
+pub(super) fn allowed(operator: &Operator, owner: &str) -> Result<(), Refusal> {
     if operator.may(owner) {
         return Ok(());
     }
@@ -412,7 +334,7 @@ fn allowed(operator: &Operator, owner: &str) -> Result<(), Refusal> {
 }
 
 /// Who was first, for who came second.
-fn overtaken(releases: &mut Releases, name: &str) -> String {
+pub(super) fn overtaken(releases: &mut Releases, name: &str) -> String {
     let last = releases.log().and_then(|(_, log)| log.history(name).last().cloned());
     let Some(last) = last else { return format!("module {name} was changed meanwhile") };
     let at = crate::serve::Time(last.at_ms);
@@ -425,18 +347,18 @@ fn overtaken(releases: &mut Releases, name: &str) -> String {
     )
 }
 
-fn unfit(error: &Error) -> Refusal {
+pub(super) fn unfit(error: &Error) -> Refusal {
     if error.remedy() == super::Remedy::Retry {
         return unavailable(error);
     }
     Refusal::Unfit("the module does not fit the pipeline".to_owned(), vec![chain(error)])
 }
 
-fn unavailable(error: &Error) -> Refusal {
+pub(super) fn unavailable(error: &Error) -> Refusal {
     Refusal::Unavailable(chain(error))
 }
 
 /// The first digits of a digest, as people compare them.
-fn short(digest: &str) -> &str {
+pub(super) fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }

@@ -1,6 +1,7 @@
 //! Where each table stands in a partition, and whether what comes next can still be read.
 
 use super::Error;
+use super::begin::begin;
 use super::bronze::held;
 use super::lane::OwnFloors;
 use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
@@ -92,18 +93,27 @@ fn check(
 }
 
 /// Where the tables that all modules feed stand for the modules that read a topic.
-pub(super) fn own_floors(plan: &Plan, tables: &[Table], topic: usize, partition: &SourcePartition) -> Vec<OwnFloors> {
-    let mut floors = Vec::new();
+pub(super) fn own_floors(
+    plan: &Plan,
+    tables: &[Table],
+    topic: usize,
+    partition: &SourcePartition,
+    floors: &[i64],
+) -> Vec<OwnFloors> {
+    let mut own_floors = Vec::new();
     for (module, of) in plan.modules.iter().enumerate() {
         let name = of.manifest().name.as_str();
         let own = partition.of_reader(name);
         let stored =
             |table: usize| tables[table].offsets().get(&own).filter(|_| plan.readers(topic).any(|of| of == name));
         if let (Some(dead_letters), Some(commits)) = (stored(DEAD_LETTERS), stored(COMMITS)) {
-            floors.push(OwnFloors { module, dead_letters, commits });
+            // What has left the log before the module read anything is nobody's.
+            let least = begin(plan, tables, name, partition, floors).unwrap_or(0);
+            let (dead_letters, commits) = (dead_letters.max(least), commits.max(least));
+            own_floors.push(OwnFloors { module, dead_letters, commits });
         }
     }
-    floors
+    own_floors
 }
 
 /// The same where the modules leave the offsets that all share to others: what all feed stands where they do.

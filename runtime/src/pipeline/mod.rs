@@ -1,6 +1,7 @@
 //! The pipeline itself: the one place that knows the order of the stages.
 
 mod again;
+mod begin;
 mod bronze;
 mod catch_up;
 mod chunk;
@@ -14,11 +15,13 @@ mod gold;
 mod horizon;
 mod lane;
 mod ledger;
+mod newcomer;
 mod others;
 mod parts;
 mod plan;
 mod progress;
 mod reader;
+mod rebuild;
 mod redrives;
 mod releases;
 mod report;
@@ -33,6 +36,7 @@ mod start;
 mod target;
 mod threads;
 mod topics;
+mod torn;
 mod worker;
 
 pub use bronze::read_back;

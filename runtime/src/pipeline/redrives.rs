@@ -73,6 +73,23 @@ pub(super) struct Group {
     pub(super) letters: Vec<Asked>,
 }
 
+impl Group {
+    /// The same without the records from `next` on; `None` where there are none, as nearly always.
+    pub(super) fn before(&self, next: i64) -> Option<Self> {
+        let offsets = (0..self.letters.len()).map(|index| self.chunk.offset(index));
+        if offsets.max().is_none_or(|last| last < next) {
+            return None;
+        }
+        let chunk = Chunk::new(Arc::clone(self.chunk.topic()), self.chunk.partition(), 0);
+        let mut rest = Self { of: self.of.clone(), chunk, letters: Vec::new() };
+        for (index, letter) in self.letters.iter().enumerate().filter(|(index, _)| self.chunk.offset(*index) < next) {
+            rest.chunk.push(self.chunk.record(index));
+            rest.letters.push(letter.clone());
+        }
+        Some(rest)
+    }
+}
+
 /// What becomes of letters, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Way {
@@ -84,7 +101,7 @@ pub(super) struct Way {
 }
 
 /// A letter as the request tells of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     /// The request's number.
     pub(super) number: i64,
@@ -332,4 +349,26 @@ pub(super) fn sequences_of<'a>(
 ) -> impl Iterator<Item = (&'a SourcePartition, i64)> + use<'a> {
     let topic = Arc::clone(&plan.topics[topic].name);
     table.offsets().iter().filter(move |(sequence, _)| redrives::topic_of(sequence) == Some(&topic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_of_records_that_are_read_again_are_left_out() {
+        let way = Way { action: Action::Redrive, module: "retail".to_owned(), incarnation: 0, late_for: None };
+        let mut group = Group { of: way, chunk: Chunk::new("orders".into(), 3, 0), letters: Vec::new() };
+        for (number, offset) in [(7, 40), (8, 12), (9, 41)] {
+            group.chunk.push(Record { offset, timestamp_ms: 0, key: None, value: Some(&[9]) });
+            let (digest, stage, reason, who) = (String::new(), String::new(), String::new(), String::new());
+            group.letters.push(Asked { number, digest, stage, reason, product: None, tries: 1, who });
+        }
+        assert!(group.before(42).is_none());
+        let rest = group.before(41).unwrap();
+        let found: Vec<(i64, i64)> =
+            (0..).zip(&rest.letters).map(|(at, of)| (of.number, rest.chunk.offset(at))).collect();
+        assert_eq!(found, [(7, 40), (8, 12)]);
+        assert_eq!(group.before(12).unwrap().letters.len(), 0);
+    }
 }

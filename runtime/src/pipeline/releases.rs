@@ -3,7 +3,7 @@
 use super::commit::{chain, persist};
 use super::plan::Plan;
 use super::session::Slot;
-use super::{Error, check_topics};
+use super::{Error, check_topics, rewind};
 use crate::checkpoint::SourcePartition;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -96,7 +96,7 @@ impl Releases {
         Ok((releases, plan))
     }
 
-    /// Compiles a module, once.
+    /// Compiles a module that stands under its own name, once.
     pub(super) fn compile(&mut self, file: &ModuleFile) -> Result<Module, Error> {
         if let Some(module) = self.compiled.get(&file.digest) {
             return Ok(module.clone());
@@ -174,10 +174,11 @@ impl Releases {
         self.release_with(None).await
     }
 
-    /// Whether the tables take what `plan` writes. A manifest says only what the module before wrote, a table has columns of all before that.
-    /// Tables that `running` writes alike need no look.
-    pub(super) async fn check_tables(&self, plan: &Plan, running: Option<&Plan>) -> Result<(), Error> {
+    /// Whether the tables take what a release writes, or are to be made anew. A manifest says only what the module before wrote, a table has
+    /// columns of all before that. Tables that `running` writes alike need no look.
+    pub(super) async fn check_tables(&self, release: &Release, running: Option<&Plan>) -> Result<(), Error> {
         let Some((lake, _)) = &self.log else { return Ok(()) };
+        let renewed = rewind::to_renew(&self.config, lake, release).await?;
         let is_known = |spec: &TableSpec| {
             let tables = running.map(|plan| plan.tables.as_slice()).unwrap_or_default();
             let same = |other: &TableSpec| {
@@ -187,7 +188,8 @@ impl Releases {
             };
             tables.iter().any(|table| same(&table.spec))
         };
-        for table in plan.tables.iter().filter(|table| !is_known(&table.spec)) {
+        let tables = release.plan.tables.iter().filter(|table| !renewed.contains(&table.spec.path));
+        for table in tables.filter(|table| !is_known(&table.spec)) {
             Table::check(lake, &self.config.pipeline, table.spec.clone()).await?;
         }
         Ok(())
@@ -240,11 +242,7 @@ impl Releases {
         let (mut paused, mut rewinds) = (Vec::new(), Vec::new());
         for (name, standing) in standings {
             let Some(digest) = standing.active() else { continue };
-            let module = self.module(digest).await?;
-            if module.manifest().name != *name {
-                let found = module.manifest().name.clone();
-                return Err(Error::ModuleName { configured: name.clone(), found });
-            }
+            let module = self.module(name, digest).await?;
             let read: Vec<String> = module.manifest().inputs.iter().map(|input| input.topic.clone()).collect();
             topics.extend(read.iter().cloned());
             rewinds.extend(standing.rewind.iter().map(|(number, target)| (name.clone(), *number, target.clone())));
@@ -253,7 +251,7 @@ impl Releases {
             } else {
                 modules.push(module);
                 if let Some(shadow) = &standing.shadow {
-                    shadows.push(self.module(shadow).await?);
+                    shadows.push(self.module(name, shadow).await?);
                 }
             }
         }
@@ -288,8 +286,15 @@ impl Releases {
         of_log.map(|(name, standing)| (name.to_owned(), standing)).collect()
     }
 
-    /// The module of a digest: compiled, configured, or in the lake.
-    pub(super) async fn module(&mut self, digest: &str) -> Result<Module, Error> {
+    /// The module of a digest under the name that it is deployed as.
+    pub(super) async fn module(&mut self, name: &str, digest: &str) -> Result<Module, Error> {
+        let module = self.stored(digest).await?;
+        let found = || module.manifest().name.clone();
+        module.deployed_as(name).ok_or_else(|| Error::ModuleName { configured: name.to_owned(), found: found() })
+    }
+
+    /// The module of a digest under its own name: compiled, configured, or in the lake.
+    pub(super) async fn stored(&mut self, digest: &str) -> Result<Module, Error> {
         if let Some(module) = self.compiled.get(digest) {
             return Ok(module.clone());
         }
@@ -324,7 +329,7 @@ impl Releases {
         let mut released = Vec::new();
         for (name, standing) in self.standings() {
             let Some(digest) = standing.active() else { continue };
-            let manifest = match self.module(digest).await {
+            let manifest = match self.module(&name, digest).await {
                 Ok(module) => module.manifest().clone(),
                 Err(error) => {
                     tracing::warn!(module = name, error = %chain(&error), "the active module cannot be had");

@@ -10,16 +10,20 @@
 //! Each table goes back in one commit, files and offsets together, and that commit moves a `txn` of the table to the number of the decision:
 //! whoever comes second, or again after a crash, leaves out the tables that have it. An instance that still writes finds its offsets moved,
 //! and starts over. The module's progress in the tables that all modules feed goes back with it; the other modules' stays.
+//!
+//! A rebuild is a rewind to before the first micro-batch: the module's own tables become empty, and get the columns of whatever module is
+//! active now in the same commit.
 
 use super::Error;
 use super::commit::commit_one;
 use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
 use super::releases::Release;
+use super::target::own_tables;
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::config::Config;
 use crate::fault;
-use crate::release::Target;
-use crate::sink::system::{CommitKind, CommitRow, incarnation_column};
+use crate::release::{Standing, Target};
+use crate::sink::system::{self, CommitKind, CommitRow, incarnation_column};
 use crate::sink::{Commit, DataFile, FileWriter, OffsetMove, Past, Table, TableSpec, Warehouse};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -56,14 +60,49 @@ pub(super) async fn finish(config: &Config, lake: &Warehouse, release: &Release,
     Ok(())
 }
 
+/// Whether nothing of a module's newest rebuild is left to be done.
+pub(super) async fn is_done(config: &Config, lake: &Warehouse, name: &str, of: &Standing) -> Result<bool, Error> {
+    match &of.rewind {
+        Some((number, target)) if target.rebuild => is_marked(config, lake, name, *number).await,
+        _ => Ok(true),
+    }
+}
+
+/// The tables that rebuilds will give other columns, and have not yet.
+pub(super) async fn to_renew(config: &Config, lake: &Warehouse, release: &Release) -> Result<Vec<String>, Error> {
+    let mut tables = Vec::new();
+    for (name, number, _) in release.rewinds.iter().filter(|(_, _, target)| target.rebuild) {
+        let module = release.plan.modules.iter().find(|module| module.manifest().name == *name);
+        if let Some(module) = module
+            && !is_marked(config, lake, name, *number).await?
+        {
+            tables.extend(own_tables(module.manifest()));
+        }
+    }
+    Ok(tables)
+}
+
+async fn is_marked(config: &Config, lake: &Warehouse, name: &str, number: i64) -> Result<bool, Error> {
+    let Some(mut commits) = Table::find(lake, &config.pipeline, system::COMMITS).await? else { return Ok(false) };
+    commits.find_offsets(lake, &[marker(name)]).await?;
+    Ok(commits.offsets().get(&marker(name)).is_some_and(|done| done >= number))
+}
+
 impl Rewind<'_> {
-    async fn run(&self) -> Result<(), Error> {
+    async fn run(mut self) -> Result<(), Error> {
         let name = &self.plan.modules[self.module].manifest().name;
         let commits = self.open(COMMITS).await?;
         if commits.offsets().get(&marker(name)).is_some_and(|done| done >= self.number) {
             return Ok(());
         }
         tracing::info!(module = name, micro_batch = self.target.micro_batch, "the module's products go back");
+        let own = commits.offsets().iter().filter(|(of, _)| of.reader.as_deref() == Some(name) && **of != marker(name));
+        for of in own.map(|(of, _)| of.of_all()).filter(|_| self.target.rebuild) {
+            // A partition that the topic gained after the decision: nothing of it stays either.
+            if self.offsets.get(&of).is_none() {
+                self.offsets.set(of, 0);
+            }
+        }
         let micro_batch = commits.micro_batch().max(self.target.micro_batch) + 1;
         let mut versions = BTreeMap::new();
         for kind in [TableKind::Silver, TableKind::DeadLetters, TableKind::State, TableKind::Gold] {
@@ -77,12 +116,7 @@ impl Rewind<'_> {
 
     /// The tables of a kind that go back: the module's own, or what all feed.
     fn tables(&self, kind: TableKind) -> Vec<usize> {
-        let owner = &self.plan.modules[self.module].manifest().owner;
-        let manifest = self.plan.modules[self.module].manifest();
-        let silver = manifest.products.iter().map(|product| format!("silver/{owner}/{}", product.name));
-        let state = manifest.gold.iter().map(|gold| format!("_lakeward/state/{owner}/{}", gold.name));
-        let gold = manifest.gold.iter().map(|gold| format!("gold/{owner}/{}", gold.name));
-        let own: Vec<String> = silver.chain(state).chain(gold).collect();
+        let own = own_tables(self.plan.modules[self.module].manifest());
         let is_it = |index: &usize| {
             let table = &self.plan.tables[*index];
             table.kind == kind && (kind == TableKind::DeadLetters || own.contains(&table.spec.path))
@@ -92,7 +126,12 @@ impl Rewind<'_> {
 
     async fn open(&self, index: usize) -> Result<Table, Error> {
         let spec = TableSpec { track_files: true, ..self.plan.tables[index].spec.clone() };
-        let mut table = Table::open(self.lake, &self.config.pipeline, spec).await?;
+        let is_of_all = matches!(self.plan.tables[index].kind, TableKind::DeadLetters | TableKind::Commits);
+        let mut table = if self.target.rebuild && !is_of_all {
+            Table::open_to_renew(self.lake, &self.config.pipeline, spec).await?
+        } else {
+            Table::open(self.lake, &self.config.pipeline, spec).await?
+        };
         let name = &self.plan.modules[self.module].manifest().name;
         let mut known: Vec<SourcePartition> = self.offsets.iter().map(|(partition, _)| partition.clone()).collect();
         known.extend(self.offsets.iter().map(|(partition, _)| partition.of_reader(name)));
@@ -112,6 +151,9 @@ impl Rewind<'_> {
         let topic_ids = table.topic_ids().clone();
         let mark = OffsetMove { partition: marker(name), from: done, next: self.number };
         let commit = Commit { micro_batch, at_ms: self.at_ms, topic_ids, ..Commit::default() };
+        if self.target.rebuild && index == DEAD_LETTERS {
+            return self.letters(table, commit, &self.offsets, mark).await;
+        }
         let Some(version) = self.target.tables.get(table.path()) else {
             // The table came later: it becomes empty, and is read from where the others are.
             return self.emptied(table, commit, mark).await;
@@ -120,29 +162,39 @@ impl Rewind<'_> {
         let own: Vec<SourcePartition> = known.iter().map(|partition| partition.of_reader(name)).collect();
         let all = [known, own].concat();
         let past = Past::of(self.lake, &self.config.pipeline, table.path(), *version, &all).await?;
-        let commit = if index == DEAD_LETTERS {
-            let offsets = self.letters_stood(&past);
-            let (remove, add) = self.letters_left(&table, &offsets).await?;
-            let step = |(partition, next): (&SourcePartition, i64)| OffsetMove {
-                from: table.offsets().get(&partition.of_reader(name)),
-                partition: partition.of_reader(name),
-                next,
-            };
-            let offsets = offsets.iter().map(step).chain([mark]).collect();
-            Commit { remove, add, offsets, ..commit }
-        } else {
-            let own = table.offsets().iter().filter(|(partition, _)| *partition != &marker(name));
-            let step = |(partition, from): (&SourcePartition, i64)| {
-                let stood = past.offsets.get(partition).or_else(|| self.offsets.get(partition));
-                OffsetMove { partition: partition.clone(), from: Some(from), next: stood.unwrap_or(from) }
-            };
-            let offsets = own.map(step).chain([mark]).collect();
-            table.back_to(&past, Commit { offsets, ..commit }).await?
+        if index == DEAD_LETTERS {
+            return self.letters(table, commit, &self.letters_stood(&past), mark).await;
+        }
+        let own = table.offsets().iter().filter(|(partition, _)| *partition != &marker(name));
+        let step = |(partition, from): (&SourcePartition, i64)| {
+            let stood = past.offsets.get(partition).or_else(|| self.offsets.get(partition));
+            OffsetMove { partition: partition.clone(), from: Some(from), next: stood.unwrap_or(from) }
         };
-        for file in &commit.add {
+        let offsets = own.map(step).chain([mark]).collect();
+        let commit = table.back_to(&past, Commit { offsets, ..commit }).await?;
+        self.commit(table, commit).await
+    }
+
+    /// Takes the module's dead letters back to where they stood; the others' stay.
+    async fn letters(
+        &self,
+        table: Table,
+        commit: Commit,
+        stood: &Checkpoint,
+        mark: OffsetMove,
+    ) -> Result<Table, Error> {
+        let name = &self.plan.modules[self.module].manifest().name;
+        let (remove, add) = self.letters_left(&table, stood).await?;
+        let step = |(partition, next): (&SourcePartition, i64)| OffsetMove {
+            from: table.offsets().get(&partition.of_reader(name)),
+            partition: partition.of_reader(name),
+            next,
+        };
+        let offsets = stood.iter().map(step).chain([mark]).collect();
+        for file in &add {
             table.write_file(file).await?;
         }
-        self.commit(table, commit).await
+        self.commit(table, Commit { remove, add, offsets, ..commit }).await
     }
 
     async fn commit(&self, mut table: Table, commit: Commit) -> Result<Table, Error> {
@@ -161,7 +213,8 @@ impl Rewind<'_> {
         let own = table.offsets().iter().filter(|(partition, _)| *partition != &marker(name));
         let offsets = own.map(step).chain([mark]).collect();
         let remove = table.files().keys().cloned().collect();
-        self.commit(table, Commit { offsets, remove, is_rewind: true, ..commit }).await
+        let renews = self.target.rebuild;
+        self.commit(table, Commit { offsets, remove, is_rewind: true, renews, ..commit }).await
     }
 
     /// Where the dead letters of the module stood then, by partition.
@@ -222,6 +275,9 @@ impl Rewind<'_> {
                 let is_of = *of.topic == *topics.value(row) && of.partition == partitions.value(row);
                 is_of && incarnation_column(of.incarnation) == incarnations.value(row) && at.value(row) >= next
             });
+            if self.target.rebuild {
+                return false;
+            }
             let is_first = tries.value(row) <= 1 && statuses.is_none_or(|statuses| statuses.value(row) == "open");
             let is_later = !is_first && batches.value(row) > self.target.micro_batch;
             !is_behind && !is_later
@@ -229,31 +285,31 @@ impl Rewind<'_> {
         (0..rows.num_rows()).map(|row| Some(is_kept(row))).collect()
     }
 
-    /// The row that says so, and the module's progress in the commits table.
+    /// The rows that say so, and the module's progress in the commits table.
     async fn commits(&self, mut table: Table, micro_batch: i64, versions: &BTreeMap<String, u64>) -> Result<(), Error> {
-        let module = &self.plan.modules[self.module];
-        let name = &module.manifest().name;
-        let (mut moves, mut offsets) = (Vec::new(), BTreeMap::new());
+        let name = &self.plan.modules[self.module].manifest().name;
+        let (mut moves, mut back, mut over) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for (partition, next) in self.offsets.iter() {
             let own = partition.of_reader(name);
             let from = table.offsets().get(&own);
             let stood = from.or_else(|| table.offsets().get(partition)).unwrap_or(next);
-            offsets.insert(own.to_string(), [stood, next]);
+            let lost = self.target.lost.get(&partition.to_string()).copied();
+            back.insert(own.to_string(), [stood, lost.unwrap_or(next)]);
+            over.extend(lost.map(|lost| (own.to_string(), [lost, next])));
             moves.push(OffsetMove { partition: own, from, next });
         }
         let done = table.offsets().get(&marker(name));
         moves.push(OffsetMove { partition: marker(name), from: done, next: self.number });
-        let row = CommitRow {
-            micro_batch,
-            kind: CommitKind::Rewound,
-            committed_at_ms: self.at_ms,
-            offsets: serde_json::to_string(&offsets).unwrap_or_default(),
-            tables: serde_json::to_string(versions).unwrap_or_default(),
-            modules: serde_json::json!({ name: &**module.digest() }).to_string(),
-            ..CommitRow::default()
-        };
+        let kind = if self.target.rebuild { CommitKind::Rebuilt } else { CommitKind::Rewound };
+        let mut rows = vec![self.row(kind, micro_batch, &back, versions)];
+        if !over.is_empty() {
+            rows.push(self.row(CommitKind::Moved, micro_batch + 1, &over, versions));
+        }
+        let micro_batch = rows.last().map_or(micro_batch, |row| row.micro_batch);
         let mut writer = FileWriter::new(Arc::clone(&self.plan.tables[COMMITS].layout));
-        writer.write(row.columns())?;
+        for row in &rows {
+            writer.write(row.columns())?;
+        }
         let add = writer.finish()?;
         for file in &add {
             table.write_file(file).await?;
@@ -264,5 +320,24 @@ impl Rewind<'_> {
         commit_one(&mut table, commit).await?;
         fault::point("rewind.after");
         Ok(())
+    }
+
+    fn row(
+        &self,
+        kind: CommitKind,
+        micro_batch: i64,
+        offsets: &BTreeMap<String, [i64; 2]>,
+        versions: &BTreeMap<String, u64>,
+    ) -> CommitRow {
+        let module = &self.plan.modules[self.module];
+        CommitRow {
+            micro_batch,
+            kind,
+            committed_at_ms: self.at_ms,
+            offsets: serde_json::to_string(offsets).unwrap_or_default(),
+            tables: serde_json::to_string(versions).unwrap_or_default(),
+            modules: serde_json::json!({ &module.manifest().name: &**module.digest() }).to_string(),
+            ..CommitRow::default()
+        }
     }
 }

@@ -20,7 +20,10 @@ impl Committer {
         for (partition, topic, next) in &group.positions {
             let from = stood(partition).filter(|_| !self.plan.catches_up);
             if !self.plan.catches_up {
-                offsets.insert(partition.to_string(), [from.unwrap_or(0), from.map_or(*next, |from| from.max(*next))]);
+                // Before the first row only the modules' own progress says where the reading began.
+                let begun = || self.plan.readers(*topic).filter_map(|reader| stood(&partition.of_reader(reader))).min();
+                let start = from.or_else(begun).unwrap_or(0);
+                offsets.insert(partition.to_string(), [start, from.map_or(*next, |from| from.max(*next))]);
             }
             // What a module reads behind or before the others is told beside it, or alone.
             for own in self.plan.readers(*topic).map(|reader| partition.of_reader(reader)) {

@@ -7,7 +7,8 @@ use super::desk::Desk;
 use super::drive::Drive;
 use super::parts::{Parts, Running};
 use super::releases::Release;
-use super::session::{self, Found, Gone, Opened, Stuck};
+use super::session::{self, Found, Gone, Stuck};
+use super::torn::Torn;
 use super::{Error, Pipeline, Remedy, rewind};
 use crate::clock;
 use crate::config::Sharing;
@@ -101,7 +102,7 @@ impl Pipeline {
         let mut summary = Summary::default();
         let mut wait = Duration::from_millis(200);
         let mut gone: Vec<Gone> = Vec::new();
-        let mut torn = BTreeMap::new();
+        let mut torn = Torn::default();
         loop {
             let result = self.session(options, &mut stop, &mut summary, membership, &gone, &mut torn).await;
             if let Err(Error::Source(source::Error::OutOfRange { topic, partition, offset })) = &result {
@@ -176,7 +177,7 @@ impl Pipeline {
         summary: &mut Summary,
         membership: &mut Option<Joined>,
         gone: &[Gone],
-        torn: &mut BTreeMap<String, String>,
+        torn: &mut Torn,
     ) -> Result<End, Error> {
         if *stop.borrow() {
             return Ok(End::Done);
@@ -202,14 +203,14 @@ impl Pipeline {
             }
         };
         let opened = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
-        let may_part = !options.until_current && torn.is_empty();
+        let may_part = !options.until_current && torn.under(&release).is_empty();
         let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may_part).await?;
         if let Some(begun) = parts.torn() {
             tracing::info!(digests = ?begun, "what other modules have begun is finished by them first");
-            torn.extend(begun);
+            torn.take(begun, &parts.live.0);
             return Ok(End::Anew);
         }
-        let torn_until = torn_until(torn, &parts.live.1);
+        let torn_until = torn.until(&parts.live.1.lanes);
         let (rewinds, grace) = (parts.live.0.rewinds.clone(), self.config.shutdown.grace);
         let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake).await?;
         let targets: Vec<i64> = committer.slots.iter().map(|slot| slot.log.end).collect();
@@ -250,13 +251,14 @@ impl Pipeline {
 
     /// What the log of deployments says is to run.
     /// Modules that have to finish what they have begun are as they were then.
-    async fn release(&self, lake: &Warehouse, torn: &BTreeMap<String, String>) -> Result<Release, Error> {
+    async fn release(&self, lake: &Warehouse, torn: &mut Torn) -> Result<Release, Error> {
         let mut releases = self.releases.lock().await;
         releases.open(lake).await?;
         releases.refresh().await?;
         let release = releases.release().await?;
         self.site.set_released(releases.released().await);
         self.next.send_replace(Some(release.clone()));
+        let torn = torn.under(&release);
         if torn.is_empty() { Ok(release) } else { releases.release_as(torn).await }
     }
 
@@ -300,15 +302,4 @@ impl Pipeline {
             *summary.rows.entry(product.path.clone()).or_default() += rows;
         }
     }
-}
-
-/// By slot: up to where the modules that have begun something else than what is to run have to finish it; nothing where they have not.
-fn torn_until(torn: &mut BTreeMap<String, String>, session: &Opened) -> Vec<i64> {
-    let settled: Vec<i64> = session.lanes.iter().map(|lane| lane.settled).collect();
-    let is_done = session.lanes.iter().all(|lane| lane.next >= lane.settled);
-    if torn.is_empty() || is_done {
-        torn.clear();
-        return Vec::new();
-    }
-    settled
 }

@@ -1,6 +1,7 @@
 //! Opens the tables, and finds where each partition stands and what is to be read from where.
 
 use super::Error;
+use super::begin::begin;
 use super::bronze;
 use super::commit::commit_one;
 use super::floors::{floors, own_floors, own_only};
@@ -109,13 +110,13 @@ pub(super) async fn open(
     });
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
-        let own = own_floors(plan, &tables, slot.topic, &slot.partition);
+        let own = own_floors(plan, &tables, slot.topic, &slot.partition, &floors);
         let floors = if plan.catches_up { own_only(floors, &own) } else { floors };
         let mut lane = Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, own);
         lane.redrive = redrives.add(slot, &tables);
         lanes.push(lane);
     }
-    note_progress(release, &mut tables, &mut lanes, &topics).await?;
+    note_progress(plan, &mut tables, &mut lanes, &topics).await?;
     bronze::note_starts(plan, &mut tables, &lanes, &topics).await?;
     let torn = torn(plan, &tables, &lanes);
     Ok(Opened { tables, found, topics, stuck, lanes, torn, others, redrives })
@@ -299,19 +300,17 @@ fn torn(plan: &Plan, tables: &[Table], lanes: &[Lane]) -> BTreeMap<String, Strin
 
 /// Writes down where each module stands in the tables that all modules feed, before it may stand apart from the others there. Every commit
 /// names it from then on, so one that knows nothing of a rewind is refused.
-async fn note_progress(
-    release: &Release,
-    tables: &mut [Table],
-    lanes: &mut [Lane],
-    topics: &Topics,
-) -> Result<(), Error> {
+async fn note_progress(plan: &Plan, tables: &mut [Table], lanes: &mut [Lane], topics: &Topics) -> Result<(), Error> {
     for table in [DEAD_LETTERS, COMMITS] {
         let mut moves = Vec::new();
         for lane in &*lanes {
-            let slot =
-                Slot { topic: lane.topic, partition: lane.partition.clone(), log: LogRange { start: 0, end: 0 } };
-            let new = release.progress_of(&slot).filter(|own| tables[table].offsets().get(own).is_none());
-            moves.extend(new.map(|partition| OffsetMove { partition, from: None, next: lane.floors[table] }));
+            for name in plan.readers(lane.topic) {
+                let partition = lane.partition.of_reader(name);
+                if tables[table].offsets().get(&partition).is_none() {
+                    let begin = begin(plan, tables, name, &lane.partition, &lane.floors);
+                    moves.push(OffsetMove { partition, from: None, next: begin.unwrap_or(lane.floors[table]) });
+                }
+            }
         }
         if !moves.is_empty() {
             let micro_batch = tables[table].micro_batch();
@@ -320,7 +319,7 @@ async fn note_progress(
         }
     }
     for lane in lanes {
-        lane.own_floors = own_floors(&release.plan, tables, lane.topic, &lane.partition);
+        lane.own_floors = own_floors(plan, tables, lane.topic, &lane.partition, &lane.floors);
     }
     Ok(())
 }

@@ -47,8 +47,9 @@ impl Shadows {
             }
         }
         let reports = plan.shadows.iter().filter_map(|shadow| {
-            let report = found.get(&plan.modules[shadow.active].manifest().name)?.comparison.report();
-            Some((shadow.module.digest().to_string(), serde_json::to_value(report).unwrap_or_default()))
+            let name = &plan.modules[shadow.active].manifest().name;
+            let report = serde_json::to_value(found.get(name)?.comparison.report()).unwrap_or_default();
+            Some(((name.clone(), shadow.module.digest().to_string()), report))
         });
         self.site.set_comparisons(reports.collect());
     }

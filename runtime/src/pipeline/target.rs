@@ -19,13 +19,20 @@ use std::collections::BTreeMap;
 const COLUMNS: [&str; 6] = ["micro_batch", "kind", "committed_at", "offsets", "tables", "modules"];
 
 /// A row of the commits table.
-struct Row {
-    micro_batch: i64,
-    is_micro_batch: bool,
-    at_ms: i64,
-    offsets: BTreeMap<String, [i64; 2]>,
-    tables: BTreeMap<String, u64>,
-    modules: BTreeMap<String, String>,
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) micro_batch: i64,
+    pub(super) kind: String,
+    pub(super) at_ms: i64,
+    pub(super) offsets: BTreeMap<String, [i64; 2]>,
+    pub(super) tables: BTreeMap<String, u64>,
+    pub(super) modules: BTreeMap<String, String>,
+}
+
+impl Row {
+    pub(super) fn is_micro_batch(&self) -> bool {
+        self.kind == system::CommitKind::MicroBatch.name()
+    }
 }
 
 /// What a person asked for.
@@ -45,15 +52,13 @@ pub(super) async fn find(
     now_ms: i64,
 ) -> Result<(Target, Vec<String>), Refusal> {
     let failed = |error: crate::sink::Error| Refusal::Unavailable(super::commit::chain(&Error::from(error)));
-    let commits = Snapshot::open(lake, &config.pipeline, system::COMMITS, None).await.map_err(failed)?;
-    let Some(commits) = commits else {
-        return Err(Refusal::Conflict("nothing was committed yet, there is nowhere to go back to".to_owned()));
-    };
-    let mut rows: Vec<Row> = Vec::new();
-    for batch in commits.all_rows(&COLUMNS).await.map_err(failed)? {
-        rows.extend((0..batch.num_rows()).filter_map(|row| parse(&batch, row)));
+    let mut rows = rows(config, lake).await.map_err(failed)?;
+    // Tables that were rebuilt since had other columns before.
+    let is_rebuild =
+        |row: &Row| row.kind == system::CommitKind::Rebuilt.name() && row.modules.contains_key(&manifest.name);
+    if let Some(rebuilt) = rows.iter().rposition(is_rebuild) {
+        rows.drain(..=rebuilt);
     }
-    rows.sort_by_key(|row| row.micro_batch);
     let at = choose(&rows, &manifest.name, to, now_ms)?;
     let stay = &rows[at];
     let named: Checkpoint = stay
@@ -89,14 +94,28 @@ pub(super) async fn find(
     for (partition, next) in &offsets {
         lines.push(format!("{partition} is read again from offset {next}"));
     }
-    Ok((Target { micro_batch: stay.micro_batch, tables, offsets }, lines))
+    Ok((Target { micro_batch: stay.micro_batch, tables, offsets, ..Target::default() }, lines))
 }
 
-fn reads(manifest: &Manifest, of: &SourcePartition) -> bool {
+/// All rows of the commits table, by number; none before there is one.
+pub(super) async fn rows(config: &Config, lake: &Warehouse) -> Result<Vec<Row>, crate::sink::Error> {
+    let mut rows = Vec::new();
+    if let Some(commits) = Snapshot::open(lake, &config.pipeline, system::COMMITS, None).await? {
+        for batch in commits.all_rows(&COLUMNS).await? {
+            rows.extend((0..batch.num_rows()).filter_map(|row| parse(&batch, row)));
+        }
+    }
+    rows.sort_by_key(|row: &Row| row.micro_batch);
+    Ok(rows)
+}
+
+/// Whether a module reads the partition's topic.
+pub(super) fn reads(manifest: &Manifest, of: &SourcePartition) -> bool {
     manifest.inputs.iter().any(|input| *input.topic == *of.topic)
 }
 
-fn own_tables(manifest: &Manifest) -> Vec<String> {
+/// The tables that a module's own are: silver, gold and state.
+pub(super) fn own_tables(manifest: &Manifest) -> Vec<String> {
     let owner = &manifest.owner;
     let silver = manifest.products.iter().map(|product| format!("silver/{owner}/{}", product.name));
     let gold = manifest
@@ -117,7 +136,7 @@ fn choose(rows: &[Row], module: &str, to: &str, now_ms: i64) -> Result<usize, Re
             return Err(Refusal::Unfit(format!("{to:?} is not {what}"), Vec::new()));
         }
     };
-    let ran = |row: &&Row| row.is_micro_batch && row.modules.contains_key(module);
+    let ran = |row: &&Row| row.is_micro_batch() && row.modules.contains_key(module);
     let all = || rows.iter().enumerate().filter(|(_, row)| ran(row));
     let Some((_, newest)) = all().next_back() else {
         return Err(Refusal::Conflict(format!("module {module} has committed nothing yet")));
@@ -190,35 +209,47 @@ async fn readable(
     let logs = tokio::task::block_in_place(|| starts(config, manifest)).map_err(failed)?;
     let partitions: Vec<SourcePartition> = offsets.keys().filter_map(|of| SourcePartition::parse(of)).collect();
     let starts = with_bronze(config, lake, &partitions, &logs).await.map_err(|error| failed(error.into()))?;
-    let start = |of: &str| {
-        let of = SourcePartition::parse(of).map(|of| (of.topic.to_string(), of.partition))?;
-        Some((logs.get(&of)?, starts.get(&of)?))
-    };
     for (of, next) in offsets {
-        let Some((log, start)) = start(of).filter(|(_, start)| *start > next) else { continue };
+        let Some(parsed) = SourcePartition::parse(of) else { continue };
+        let Some(start) = gone(&starts, &parsed, *next) else { continue };
         let is_there = |row: &&Row| {
-            row.offsets.iter().all(|(of, [_, next])| starts_before(&starts, of, *next)) && row.is_micro_batch
+            row.offsets.iter().all(|(of, [_, next])| starts_before(&starts, of, *next)) && row.is_micro_batch()
         };
         let earliest = rows.iter().find(is_there).map(|row| row.micro_batch);
         let earliest = earliest.map_or_else(
             || "there is no micro-batch from which all is there".to_owned(),
             |number| format!("the earliest to go back to is micro-batch {number}"),
         );
-        let bronze = if start < log { format!(" and bronze before it at {start}") } else { String::new() };
+        let reach = reach(&logs, &parsed, start);
         return Err(Refusal::Conflict(format!(
-            "{of} would be read again from offset {next}, but its log starts at {log}{bronze}: the records between are gone; {earliest}"
+            "{of} would be read again from offset {next}, but {reach}: the records between are gone; {earliest}"
         )));
     }
     Ok(())
 }
 
+/// How far back a partition can be read, for a person.
+pub(super) fn reach(logs: &Starts, of: &SourcePartition, start: i64) -> String {
+    let log = logs.get(&(of.topic.to_string(), of.partition)).copied().unwrap_or(start);
+    let bronze = if start < log { format!(" and bronze before it at {start}") } else { String::new() };
+    format!("its log starts at {log}{bronze}")
+}
+
+/// The first offset that can still be read, by topic and partition.
+pub(super) type Starts = BTreeMap<(String, i32), i64>;
+
+/// Where a partition can be read from, if the records from `next` up to there are gone.
+pub(super) fn gone(starts: &Starts, of: &SourcePartition, next: i64) -> Option<i64> {
+    starts.get(&(of.topic.to_string(), of.partition)).copied().filter(|start| *start > next)
+}
+
 /// The oldest offset of every partition, here or in bronze.
-async fn with_bronze(
+pub(super) async fn with_bronze(
     config: &Config,
     lake: &Warehouse,
     partitions: &[SourcePartition],
-    logs: &BTreeMap<(String, i32), i64>,
-) -> Result<BTreeMap<(String, i32), i64>, crate::sink::Error> {
+    logs: &Starts,
+) -> Result<Starts, crate::sink::Error> {
     let mut starts = logs.clone();
     for topic in config.topics.iter().filter(|(_, settings)| settings.bronze).map(|(name, _)| name) {
         let of: Vec<SourcePartition> = partitions.iter().filter(|of| *of.topic == **topic).cloned().collect();
@@ -233,14 +264,12 @@ async fn with_bronze(
     Ok(starts)
 }
 
-fn starts_before(starts: &BTreeMap<(String, i32), i64>, of: &str, next: i64) -> bool {
-    let of = SourcePartition::parse(of);
-    let start = of.and_then(|of| starts.get(&(of.topic.to_string(), of.partition)));
-    start.is_none_or(|start| *start <= next)
+fn starts_before(starts: &Starts, of: &str, next: i64) -> bool {
+    SourcePartition::parse(of).and_then(|of| gone(starts, &of, next)).is_none()
 }
 
 /// The first offset of every partition that the module reads.
-fn starts(config: &Config, manifest: &Manifest) -> Result<BTreeMap<(String, i32), i64>, Error> {
+pub(super) fn starts(config: &Config, manifest: &Manifest) -> Result<Starts, Error> {
     let mut starts = BTreeMap::new();
     for input in &manifest.inputs {
         let path = config.topics.get(&input.topic).and_then(|topic| topic.path.as_ref());
@@ -287,7 +316,7 @@ fn parse(batch: &RecordBatch, row: usize) -> Option<Row> {
     let at = batch.column_by_name("committed_at")?.as_primitive_opt::<TimestampMicrosecondType>()?.value(row);
     Some(Row {
         micro_batch,
-        is_micro_batch: text("kind")? == system::CommitKind::MicroBatch.name(),
+        kind: text("kind")?.to_owned(),
         at_ms: at.div_euclid(1000),
         offsets: serde_json::from_str(text("offsets")?).ok()?,
         tables: serde_json::from_str(text("tables")?).ok()?,
@@ -302,7 +331,7 @@ mod tests {
     fn row(micro_batch: i64, at_ms: i64, digest: &str) -> Row {
         let modules = [("retail".to_owned(), digest.to_owned())].into();
         let (offsets, tables) = (BTreeMap::new(), BTreeMap::new());
-        Row { micro_batch, is_micro_batch: true, at_ms, offsets, tables, modules }
+        Row { micro_batch, kind: system::CommitKind::MicroBatch.name().to_owned(), at_ms, offsets, tables, modules }
     }
 
     #[track_caller]

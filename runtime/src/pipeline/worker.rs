@@ -5,9 +5,9 @@ use super::again::Again;
 use super::chunk::ChunkRun;
 use super::lane::Lane;
 use super::ledger::Counts;
-use super::plan::{DEAD_LETTERS, Plan};
+use super::plan::{COMMITS, DEAD_LETTERS, Plan};
 use super::progress::Progress;
-use super::redrives::Batch;
+use super::redrives::{Batch, Way};
 use crate::aggregate::{Changes, View};
 use crate::clock;
 use crate::decode::Decoder;
@@ -245,11 +245,23 @@ impl Worker {
         // First, so that nothing is added to a window that the end of the micro-batch lets go of.
         self.forget(&batch.forget_us);
         for group in &batch.groups {
-            Again::new(self, lane, group).run()?;
+            let rest = group.before(self.unread(lane, &group.of));
+            Again::new(self, lane, rest.as_ref().unwrap_or(group)).run()?;
         }
         self.lanes[lane].redrive.next = batch.next;
         self.lanes[lane].shown = -1;
         Ok(())
+    }
+
+    /// From where on letters of a module are of records that it is yet to read: it was taken back after somebody had asked, so there are no
+    /// such letters any more.
+    fn unread(&self, lane: usize, way: &Way) -> i64 {
+        let lane = &self.lanes[lane];
+        let module = self.plan.modules.iter().position(|module| module.manifest().name == way.module);
+        match module.filter(|_| way.incarnation == lane.partition.incarnation) {
+            Some(module) => lane.next.max(lane.floor(DEAD_LETTERS, module)).max(lane.floor(COMMITS, module)),
+            None => i64::MAX,
+        }
     }
 
     fn write_state(&mut self, micro_batch: i64, changes: &[Vec<Changes>]) -> Result<(), Error> {

@@ -79,13 +79,29 @@ pub struct Breaking {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
-    /// The product gets another name in the module, as `sales_v2`: a new table beside the old one, filled from the start of the topic.
-    NewProduct,
+    /// `--as-version 2`: the module is deployed beside the old one, its products have other names, as `sales_v2`, and are filled from the
+    /// start of their topics.
+    AsVersion,
+    /// `--rebuild`: the module's tables are emptied, get its columns, and are filled again from the start of their topics.
+    Rebuild,
 }
 
 impl Way {
     /// What most breaking changes leave.
-    pub const ALL: [Self; 1] = [Self::NewProduct];
+    pub const ALL: [Self; 2] = [Self::AsVersion, Self::Rebuild];
+
+    /// What leads on, for a person, where `version` is the next that is free.
+    #[must_use]
+    pub fn command(self, version: u32) -> String {
+        match self {
+            Self::AsVersion => format!(
+                "deploy --as-version {version} (new products beside the old ones, as sales_v{version}, filled from the start of their topics)"
+            ),
+            Self::Rebuild => {
+                "deploy --rebuild (the products are emptied and made anew, from the start of their topics)".to_owned()
+            }
+        }
+    }
 }
 
 impl Compatibility {
@@ -99,6 +115,12 @@ impl Compatibility {
     #[must_use]
     pub fn is_same(&self) -> bool {
         self.additions.is_empty() && self.changes.is_empty() && self.breaking.is_empty()
+    }
+
+    /// The ways that lead on from everything that breaks.
+    pub fn ways(&self) -> impl Iterator<Item = Way> {
+        let mends = |way: &Way| self.breaking.iter().all(|breaking| breaking.ways.contains(way));
+        Way::ALL.into_iter().filter(mends).filter(|_| !self.is_compatible())
     }
 
     fn add(&mut self, product: Option<&str>, column: Option<&str>, what: impl Into<String>) {

@@ -11,7 +11,7 @@ mod trial;
 
 pub use compat::Compatibility;
 pub use deployments::{AppendError, DEPLOYMENTS, Deployment, Deployments};
-pub use modules::{FindError, find, store};
+pub use modules::{FindError, find, find_as, store};
 pub use outcome::{Cost, Dead, Outcome, Rows, Stopped};
 pub use standing::{Action, Standing, Target};
 pub use trial::{Trial, TrialError};

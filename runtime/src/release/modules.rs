@@ -26,6 +26,16 @@ pub enum FindError {
         /// The digest of the bytes.
         found: String,
     },
+    /// It is deployed under a name that is not its own.
+    #[error("the module {digest} of the lake is {found}, and does not go by the name {name}")]
+    Named {
+        /// The digest.
+        digest: String,
+        /// The name in its manifest.
+        found: String,
+        /// The name that it is deployed as.
+        name: String,
+    },
     /// This version does not host the module.
     #[error("the module {digest} of the lake cannot be run")]
     Unusable {
@@ -61,4 +71,15 @@ pub async fn find(lake: &Warehouse, digest: &str) -> Result<ModuleFile, FindErro
         return Err(FindError::Damaged { digest: digest.to_owned(), found: module.digest });
     }
     Ok(module)
+}
+
+/// The module of a digest under the name that it is deployed as.
+///
+/// # Errors
+/// Those of [`find`], and when it does not go by that name.
+pub async fn find_as(lake: &Warehouse, name: &str, digest: &str) -> Result<ModuleFile, FindError> {
+    let module = find(lake, digest).await?;
+    let found = module.manifest.name.clone();
+    let unnamed = || FindError::Named { digest: digest.to_owned(), found, name: name.to_owned() };
+    module.deployed_as(name).ok_or_else(unnamed)
 }

@@ -25,10 +25,12 @@ pub enum Action {
     Resume,
     /// The module's products go back to where they stood at a micro-batch; with a digest, that one is active from there on.
     Rewind,
+    /// Another digest is active, and makes the module's products anew.
+    Rebuild,
 }
 
 impl Action {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Deploy,
         Self::Promote,
         Self::Rollback,
@@ -38,6 +40,7 @@ impl Action {
         Self::Park,
         Self::Resume,
         Self::Rewind,
+        Self::Rebuild,
     ];
 
     /// The action in the column `action`.
@@ -53,6 +56,7 @@ impl Action {
             Self::Park => "park",
             Self::Resume => "resume",
             Self::Rewind => "rewind",
+            Self::Rebuild => "rebuild",
         }
     }
 
@@ -63,8 +67,8 @@ impl Action {
     }
 }
 
-/// Where a rewind leads: the micro-batch, and what the tables were then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a rewind leads: the micro-batch, and what the tables were then. A rebuild leads to before the first one, where they were empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The last micro-batch that stays.
     pub micro_batch: i64,
@@ -72,6 +76,12 @@ pub struct Target {
     pub tables: BTreeMap<String, u64>,
     /// By partition, `orders#0/3`: the offset from which on the module's records are read again.
     pub offsets: BTreeMap<String, i64>,
+    /// Whether the tables are made anew, with whatever columns the module that is active gives them.
+    #[serde(default)]
+    pub rebuild: bool,
+    /// By partition, of a rebuild: where the records begin that the module has read and that are no longer there, up to `offsets`.
+    #[serde(default)]
+    pub lost: BTreeMap<String, i64>,
 }
 
 /// Where a module stands after everything that was deployed under its name.
@@ -102,6 +112,10 @@ impl Standing {
         self.digests.iter().rev().nth(1).map(String::as_str)
     }
 
+    fn go_back(&mut self, deployment: &Deployment) {
+        self.rewind = deployment.target.clone().map(|target| (deployment.sequence, target)).or(self.rewind.take());
+    }
+
     /// Takes in the next deployment.
     pub fn apply(&mut self, deployment: &Deployment) {
         self.sequence = deployment.sequence;
@@ -124,9 +138,13 @@ impl Standing {
                 self.paused = Some(why.unwrap_or_else(|| format!("paused by {}", deployment.who)));
             }
             Action::Resume => self.paused = None,
+            Action::Rebuild => {
+                self.digests.extend(digest().filter(|digest| self.active() != Some(digest)));
+                self.shadow = None;
+                self.go_back(deployment);
+            }
             Action::Rewind => {
-                self.rewind =
-                    deployment.target.clone().map(|target| (deployment.sequence, target)).or(self.rewind.take());
+                self.go_back(deployment);
                 if let Some(digest) = digest()
                     && self.previous() == Some(&digest)
                 {
@@ -177,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_rewind_leads_back_in_the_tables_and_with_a_digest_in_the_code() {
-        let target = Target { micro_batch: 7, tables: BTreeMap::new(), offsets: BTreeMap::new() };
+        let target = Target { micro_batch: 7, ..Target::default() };
         let rewind = |digest: Option<&str>| Deployment {
             sequence: 3,
             digest: digest.map(str::to_owned),
@@ -190,6 +208,27 @@ mod tests {
         let mut standing = after(&[(Action::Deploy, "a"), (Action::Deploy, "b")]);
         standing.apply(&rewind(Some("a")));
         assert_eq!((standing.active(), standing.previous()), (Some("a"), None));
+    }
+
+    #[test]
+    fn a_rebuild_is_a_deployment_that_leads_back_to_before_the_first_record() {
+        let target = Target { rebuild: true, ..Target::default() };
+        let mut standing = after(&[(Action::Deploy, "a"), (Action::Shadow, "c")]);
+        let rebuild = Deployment {
+            sequence: 3,
+            target: Some(target.clone()),
+            ..Deployment::of("retail", Action::Rebuild, "ann")
+        };
+        standing.apply(&Deployment { digest: Some("b".to_owned()), ..rebuild });
+        assert_eq!((standing.active(), standing.previous(), &standing.shadow), (Some("b"), Some("a"), &None));
+        assert_eq!(standing.rewind, Some((3, target)));
+    }
+
+    #[test]
+    fn a_target_of_before_there_were_rebuilds_reads_back() {
+        let target = serde_json::from_str(r#"{"micro_batch":7,"tables":{},"offsets":{"orders#0/3":5}}"#);
+        let offsets = [("orders#0/3".to_owned(), 5)].into();
+        assert_eq!(target.ok(), Some(Target { micro_batch: 7, offsets, ..Target::default() }));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod time;
 mod tests;
 
 pub use catalog::Catalog;
-pub use site::{Readiness, Site};
+pub use site::{Comparisons, Readiness, Site};
 pub use status::Status;
 pub use time::Time;
 

@@ -1,6 +1,6 @@
 //! `/v1/modules`: where the modules stand, and orders about them for who shows a token.
 
-use super::orders::{Accepted, Act, Operator, Refusal, Released};
+use super::orders::{Accepted, Act, Offer, Operator, Refusal, Released};
 use super::problem::Problem;
 use super::{Site, conditional};
 use axum::body::Bytes;
@@ -68,9 +68,10 @@ async fn deploy(
 ) -> Result<Response, Problem> {
     let operator = operator(&site, &headers)?;
     let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    let parameters = Parameters::parse(query.as_deref(), &["why", "replaces"])?;
-    let act = Act::Deploy { bytes, replaces: parameters.replaces };
-    give(&site, operator, parameters.why, act).await
+    let allowed = ["why", "replaces", "as_version", "rebuild", "yes", "dry_run"];
+    let Parameters { why, replaces, as_version, rebuild, yes, dry_run, .. } =
+        Parameters::parse(query.as_deref(), &allowed)?;
+    give(&site, operator, why, Act::Deploy(Offer { bytes, replaces, as_version, rebuild, yes, dry_run })).await
 }
 
 async fn rollback(
@@ -91,8 +92,8 @@ async fn shadow(
 ) -> Result<Response, Problem> {
     let operator = operator(&site, &headers)?;
     let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    let parameters = Parameters::parse(query.as_deref(), &["why"])?;
-    give(&site, operator, parameters.why, Act::Shadow { bytes }).await
+    let Parameters { why, as_version, .. } = Parameters::parse(query.as_deref(), &["why", "as_version"])?;
+    give(&site, operator, why, Act::Shadow { bytes, as_version }).await
 }
 
 async fn end_shadow(
@@ -111,7 +112,7 @@ async fn comparison(
 ) -> Result<Response, Problem> {
     let (released, comparisons) = (site.released(), site.comparisons());
     let shadow = released.iter().find(|released| released.module == name).and_then(|module| module.shadow.as_ref());
-    let found = shadow.and_then(|shadow| comparisons.get(shadow)).ok_or_else(|| {
+    let found = shadow.and_then(|shadow| comparisons.get(&(name.clone(), shadow.clone()))).ok_or_else(|| {
         Problem::not_found(format!(
             "nothing was compared with module `{name}` yet; `lakeward shadow` runs another beside it"
         ))
@@ -213,6 +214,9 @@ struct Parameters {
     replaces: Option<String>,
     conditions: Vec<String>,
     to: Option<String>,
+    as_version: Option<u32>,
+    rebuild: bool,
+    yes: bool,
     rollback: bool,
     dry_run: bool,
 }
@@ -238,6 +242,18 @@ impl Parameters {
                     parameters.dry_run = choice(&name, &value)?;
                     continue;
                 }
+                "rebuild" => {
+                    parameters.rebuild = choice(&name, &value)?;
+                    continue;
+                }
+                "yes" => {
+                    parameters.yes = choice(&name, &value)?;
+                    continue;
+                }
+                "as_version" => {
+                    parameters.as_version = Some(version(&value)?);
+                    continue;
+                }
                 "to" => &mut parameters.to,
                 "why" => &mut parameters.why,
                 _ => &mut parameters.replaces,
@@ -250,10 +266,31 @@ impl Parameters {
     }
 }
 
+fn version(value: &str) -> Result<u32, Problem> {
+    value.parse().map_err(|_| Problem::bad_request(format!("`as_version` is a number, as 2, not {value:?}")))
+}
+
 fn choice(name: &str, value: &str) -> Result<bool, Problem> {
     match value {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(Problem::bad_request(format!("`{name}` is true or false, not {value:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_as_they_are_meant_or_refused() {
+        let allowed = ["why", "as_version", "rebuild", "yes", "dry_run"];
+        let parse = |query| Parameters::parse(Some(query), &allowed);
+        let why = Some("by kind".to_owned());
+        let meant = Parameters { as_version: Some(2), rebuild: true, why, ..Parameters::default() };
+        assert_eq!(parse("as_version=2&rebuild=true&yes=false&why=by+kind").ok(), Some(meant));
+        for wrong in ["as_version=", "as_version=-2", "as_version=v2", "rebuild=yes", "yes=1", "replaces=ab"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -78,12 +78,7 @@ pub type Reply = Result<Accepted, Refusal>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     /// Make a module active.
-    Deploy {
-        /// The component.
-        bytes: bytes::Bytes,
-        /// The digest that is to be active until then; any where it is not said.
-        replaces: Option<String>,
-    },
+    Deploy(Offer),
     /// Make the digest before active again.
     Rollback {
         /// The module.
@@ -93,6 +88,8 @@ pub enum Act {
     Shadow {
         /// The component.
         bytes: bytes::Bytes,
+        /// Beside this version of its module, not beside the module itself.
+        as_version: Option<u32>,
     },
     /// Run nothing beside the active module any more.
     EndShadow {
@@ -127,6 +124,31 @@ pub enum Act {
         /// The module.
         module: String,
     },
+}
+
+/// A module that is to become active.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// The component.
+    pub bytes: bytes::Bytes,
+    /// The digest that is to be active until then; any where it is not said.
+    pub replaces: Option<String>,
+    /// Beside the module of its name, as this version of it; in its place without.
+    pub as_version: Option<u32>,
+    /// Make the products of the module anew, with whatever columns it gives them, of everything that can still be read.
+    pub rebuild: bool,
+    /// Rebuild them also where records that they were made of are gone.
+    pub yes: bool,
+    /// Only say what would change.
+    pub dry_run: bool,
+}
+
+impl Act {
+    /// Whether it only asks what would be.
+    #[must_use]
+    pub fn is_question(&self) -> bool {
+        matches!(self, Self::Deploy(Offer { dry_run: true, .. }) | Self::Rewind { dry_run: true, .. })
+    }
 }
 
 /// An order that was taken: it is in the log of deployments, and every instance follows at its next micro-batch.

@@ -15,10 +15,12 @@ pub struct Site {
     readiness: ArcSwap<Readiness>,
     metrics: Arc<Metrics>,
     released: ArcSwap<Vec<Released>>,
-    /// By the digest of a shadow: how it compares.
-    comparisons: ArcSwap<BTreeMap<String, serde_json::Value>>,
+    comparisons: ArcSwap<Comparisons>,
     operators: Operators,
 }
+
+/// By module and the digest of its shadow: how they compare.
+pub type Comparisons = BTreeMap<(String, String), serde_json::Value>;
 
 /// The products and, for the gold ones, their answers; they change together, when modules do.
 #[derive(Default)]
@@ -69,12 +71,12 @@ impl Site {
         self.released.load_full()
     }
 
-    /// Shows how shadows compare, by their digests.
-    pub fn set_comparisons(&self, comparisons: BTreeMap<String, serde_json::Value>) {
+    /// Shows how shadows compare.
+    pub fn set_comparisons(&self, comparisons: Comparisons) {
         self.comparisons.store(Arc::new(comparisons));
     }
 
-    pub(super) fn comparisons(&self) -> Arc<BTreeMap<String, serde_json::Value>> {
+    pub(super) fn comparisons(&self) -> Arc<Comparisons> {
         self.comparisons.load_full()
     }
 

@@ -4,6 +4,7 @@
 //! our own commit by its id, and only then decide. Follows the Delta transaction log protocol, section "Delta Log Entries".
 
 use super::Error;
+use super::metadata::Metadata;
 use super::table::{FileEntry, Table};
 use super::writer::DataFile;
 use crate::checkpoint::SourcePartition;
@@ -53,6 +54,8 @@ pub struct Commit {
     pub restore: Vec<Value>,
     /// Whether the table goes back to an earlier version, and its horizon with it.
     pub is_rewind: bool,
+    /// Whether the table gets the columns of its writer's rows, whatever it has: all of its files are removed in the same commit.
+    pub renews: bool,
     /// The broker's ids of the topics whose offsets the commit names, by [`SourcePartition::of_topic`], as far as they are known: a topic
     /// that is made anew under its name has another.
     pub topic_ids: BTreeMap<String, String>,
@@ -142,7 +145,7 @@ impl Table {
             match put {
                 Ok(()) => {
                     let entry = self.parse_own(&bytes, version)?;
-                    self.follow(version, &entry)?;
+                    self.follow(version, &entry, true)?;
                     self.advance(version, &entry);
                     return Ok(version);
                 }
@@ -166,8 +169,9 @@ impl Table {
         let mut own = None;
         while let Some(entry) = self.read_entry(self.version + 1).await? {
             let version = self.version + 1;
-            self.follow(version, &entry)?;
-            if commit_id.is_some() && entry.commit_id.as_deref() == commit_id {
+            let is_own = commit_id.is_some() && entry.commit_id.as_deref() == commit_id;
+            self.follow(version, &entry, is_own)?;
+            if is_own {
                 own = Some(version);
             }
             self.advance(version, &entry);
@@ -175,14 +179,18 @@ impl Table {
         Ok(own)
     }
 
-    /// Takes over what an entry does to the table's metadata: it may add columns, no more.
-    fn follow(&mut self, version: u64, entry: &Entry) -> Result<(), Error> {
+    /// Takes over what an entry does to the table's metadata: another writer's may add columns, no more.
+    fn follow(&mut self, version: u64, entry: &Entry, is_own: bool) -> Result<(), Error> {
         let changed = || Error::SchemaChanged { table: self.spec.path.clone(), version };
         if entry.changes_protocol {
             return Err(changed());
         }
         if let Some(action) = &entry.metadata {
-            self.metadata = self.metadata.followed_by(action, &self.spec).ok_or_else(changed)?;
+            self.metadata = if is_own {
+                Metadata::new(action.clone(), &self.spec).0
+            } else {
+                self.metadata.followed_by(action, &self.spec).ok_or_else(changed)?
+            };
         }
         Ok(())
     }
@@ -229,7 +237,8 @@ impl Table {
                 });
             }
         }
-        if commit.remove.iter().all(|path| self.files.contains_key(path)) {
+        let is_whole = !commit.renews || commit.remove.len() == self.files.len();
+        if is_whole && commit.remove.iter().all(|path| self.files.contains_key(path)) {
             return Ok(());
         }
         Err(Error::Replaced { table: self.spec.path.clone(), version: self.version })
@@ -255,9 +264,12 @@ impl Table {
             },
         }});
         let mut lines = vec![info];
-        if !commit.add.is_empty() {
-            lines.extend(self.metadata.grown().map(|metadata| json!({"metaData": metadata})));
-        }
+        let metadata = match commit.renews {
+            true => self.metadata.renewed(&self.spec),
+            false if commit.add.is_empty() => None,
+            false => self.metadata.grown(),
+        };
+        lines.extend(metadata.map(|metadata| json!({"metaData": metadata})));
         for step in &commit.offsets {
             lines.push(json!({"txn": {"appId": step.partition.app_id(&self.pipeline), "version": step.next}}));
         }

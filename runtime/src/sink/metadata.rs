@@ -37,12 +37,31 @@ impl Metadata {
         if self.lacking.is_empty() {
             return None;
         }
+        let mut action = self.without_nulls();
+        action["schemaString"] = schema::with(&schema_of(&self.action), &self.lacking).to_string().into();
+        Some(action)
+    }
+
+    /// The body of the action that makes the table one of `spec`, of which only its id and settings stay. `None` where it is one already.
+    pub(super) fn renewed(&self, spec: &TableSpec) -> Option<Value> {
+        let columns = schema::to_delta(&spec.schema);
+        let partitions = Value::from(spec.partition_columns.clone());
+        if schema_of(&self.action) == columns && self.action["partitionColumns"] == partitions {
+            return None;
+        }
+        let mut action = self.without_nulls();
+        action["description"] = spec.description.clone().into();
+        action["schemaString"] = columns.to_string().into();
+        action["partitionColumns"] = partitions;
+        Some(action)
+    }
+
+    fn without_nulls(&self) -> Value {
         let mut action = self.action.clone();
         if let Some(fields) = action.as_object_mut() {
             fields.retain(|_, value| !value.is_null());
         }
-        action["schemaString"] = schema::with(&schema_of(&self.action), &self.lacking).to_string().into();
-        Some(action)
+        action
     }
 
     /// What the metadata becomes by another writer's action, if that changed the schema only, and to one that still takes rows of `spec`.
@@ -96,6 +115,20 @@ mod tests {
         expected.as_object_mut().unwrap().remove("createdTime");
         assert_eq!(grown, expected);
         assert_eq!(Metadata::new(grown, &spec(&["b", "c"], true)).0.grown(), None);
+    }
+
+    #[test]
+    fn what_is_renewed_keeps_its_id_and_nothing_of_its_columns() {
+        let (metadata, differences) = Metadata::new(action(&["a", "b"]), &spec(&["b", "c"], false));
+        assert!(!differences.is_empty());
+        let new = TableSpec { partition_columns: vec!["c".to_owned()], ..spec(&["b", "c"], false) };
+        let renewed = metadata.renewed(&new).unwrap();
+        let mut expected = action(&["b", "c"]);
+        expected.as_object_mut().unwrap().remove("createdTime");
+        expected["description"] = json!("");
+        expected["partitionColumns"] = json!(["c"]);
+        assert_eq!(renewed, expected);
+        assert_eq!(Metadata::new(renewed, &new).0.renewed(&new), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod partition;
 mod past;
 mod ranges;
 pub mod redrives;
+mod renew;
 mod schema;
 mod snapshot;
 mod stats;

@@ -232,6 +232,8 @@ pub enum CommitKind {
     Moved,
     /// The products of a module went back to an earlier micro-batch: what lies between was undone, and is read again.
     Rewound,
+    /// The products of a module were emptied, to be made anew by another that may give them other columns.
+    Rebuilt,
 }
 
 impl CommitKind {
@@ -242,6 +244,7 @@ impl CommitKind {
             Self::MicroBatch => "micro_batch",
             Self::Moved => "moved",
             Self::Rewound => "rewound",
+            Self::Rebuilt => "rebuilt",
         }
     }
 }

@@ -142,7 +142,7 @@ impl Table {
         Self::new(lake, pipeline, spec)
     }
 
-    fn new(lake: &Warehouse, pipeline: &str, spec: TableSpec) -> Self {
+    pub(super) fn new(lake: &Warehouse, pipeline: &str, spec: TableSpec) -> Self {
         Self {
             store: lake.table_store(&spec.path),
             pipeline: pipeline.to_owned(),
@@ -259,7 +259,7 @@ impl Table {
         futures::stream::iter(self.files.keys()).map(|file| self.read_rows(file)).buffer_unordered(READS)
     }
 
-    async fn exists(&self) -> Result<bool, Error> {
+    pub(super) async fn exists(&self) -> Result<bool, Error> {
         let log = Path::from("_delta_log");
         let first = self.store.store.list(Some(&log)).next().await;
         Ok(first.transpose().map_err(Error::Store)?.is_some())
@@ -290,7 +290,7 @@ impl Table {
         hint["version"].as_u64().unwrap_or(0)
     }
 
-    async fn create(&self) -> Result<(), Error> {
+    pub(super) async fn create(&self) -> Result<(), Error> {
         let metadata = json!({"metaData": {
             "id": uuid::Uuid::new_v4().to_string(),
             "name": self.spec.path,
@@ -316,17 +316,23 @@ impl Table {
         Ok(())
     }
 
-    /// Takes version, files and the checks of protocol and schema from a loaded table.
+    /// Takes everything from a loaded table that takes rows of this schema.
     fn adopt(&mut self, delta: &DeltaTable) -> Result<(), Error> {
+        let differences = self.take(delta)?;
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Schema { table: self.spec.path.clone(), differences: differences.join("; ") })
+    }
+
+    /// Takes version, files and metadata from a loaded table; gives what keeps rows of this schema out of it.
+    pub(super) fn take(&mut self, delta: &DeltaTable) -> Result<Vec<String>, Error> {
         let state = delta
             .snapshot()
             .map_err(|source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) })?;
         self.check_protocol(state.protocol().min_writer_version())?;
         let action = serde_json::to_value(state.metadata()).unwrap_or_default();
         let (metadata, differences) = Metadata::new(action, &self.spec);
-        if !differences.is_empty() {
-            return Err(Error::Schema { table: self.spec.path.clone(), differences: differences.join("; ") });
-        }
         self.metadata = metadata;
         self.version = state.version();
         if self.spec.track_files {
@@ -335,7 +341,7 @@ impl Table {
                 self.files.insert(file.path().into_owned(), entry);
             }
         }
-        Ok(())
+        Ok(differences)
     }
 
     /// Reads the offsets that the newest commits name. A pipeline's commits name every partition they own, so the newest few tell all

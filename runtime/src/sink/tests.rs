@@ -132,3 +132,26 @@ async fn a_table_is_asked_before_anything_is_decided() {
     assert!(matches!(error, Error::Schema { .. }), "{error}");
     assert_eq!(columns_at(folder.path(), 1), None);
 }
+
+#[tokio::test]
+async fn a_table_is_renewed_as_a_whole_and_only_by_who_knows_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path());
+    let mut old = Writer::open(&lake, &["id", "note"], false).await.unwrap();
+    old.commit(0, 5, 1).await.unwrap();
+    let mut table = Table::open_to_renew(&lake, "shop", described(&["number"], false).1).await.unwrap();
+    let renew = |table: &Table| {
+        let remove = table.files().keys().cloned().collect();
+        Commit { remove, renews: true, ..Commit::default() }
+    };
+    let outdated = renew(&table);
+    // A file that came since would be left, with columns that the table no longer has.
+    old.commit(0, 6, 1).await.unwrap();
+    let error = table.commit(&outdated, "one").await.unwrap_err();
+    assert!(matches!(error, Error::Replaced { .. }), "{error}");
+    let version = table.commit(&renew(&table), "two").await.unwrap();
+    assert_eq!(columns_at(folder.path(), version), Some(vec!["number".to_owned()]));
+    let error = old.commit(0, 7, 1).await.unwrap_err();
+    assert!(matches!(error, Error::SchemaChanged { .. }), "{error}");
+    Writer::open(&lake, &["number"], false).await.unwrap().commit(0, 7, 1).await.unwrap();
+}

@@ -11,6 +11,7 @@ mod process;
 mod raise;
 #[cfg(test)]
 pub(crate) mod sample;
+mod version;
 
 pub use check::{Problem, check};
 pub use error::Error;
@@ -19,3 +20,4 @@ pub use limits::Limits;
 pub(crate) use module::is_host_interface;
 pub use module::{ModuleFile, ReadError, Unusable};
 pub use process::{Module, Output, Processed, Reject};
+pub use version::{FIRST_VERSION, deployed_as, version_name, version_of};

@@ -1,5 +1,6 @@
 //! A module's file: the component, its digest and its manifest, read without running anything.
 
+use super::version::deployed_as;
 use lakeward_manifest::{MANIFEST_SECTION, Manifest};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -44,6 +45,13 @@ impl ModuleFile {
         let text = std::str::from_utf8(manifest).map_err(|_| Unusable::ManifestText)?;
         let manifest = Manifest::from_json(text).map_err(Unusable::Manifest)?;
         Ok(Self { digest: digest(&bytes), manifest, bytes })
+    }
+
+    /// The same module under the name that it is deployed as: its own, or that of a version of it. `None` if it goes by no such name.
+    #[must_use]
+    pub fn deployed_as(self, name: &str) -> Option<Self> {
+        let manifest = deployed_as(&self.manifest, name)?;
+        Some(Self { manifest, ..self })
     }
 }
 

@@ -4,6 +4,7 @@ use super::abi::{ColumnsIn, MODULE, OutcomeOut, OutputOut, Process};
 use super::host::{Guest, Host};
 use super::limits::clean;
 use super::lower::Lowered;
+use super::version::deployed_as;
 use super::{Error, ModuleFile, raise};
 use crate::columns::arrow_fields;
 use arrow_array::{ArrayRef, UInt32Array};
@@ -93,6 +94,13 @@ impl Module {
         };
         module.instance().map_err(load)?;
         Ok(module)
+    }
+
+    /// The same code under the name that it is deployed as: its own, or that of a version of it. `None` if it goes by no such name.
+    #[must_use]
+    pub fn deployed_as(&self, name: &str) -> Option<Self> {
+        let manifest = deployed_as(&self.manifest, name)?;
+        Some(Self { manifest: manifest.into(), ..self.clone() })
     }
 
     /// What the module says about itself.

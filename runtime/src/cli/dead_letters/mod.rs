@@ -13,7 +13,7 @@ use crate::audit::Subjects;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::letters::{Filter, Letters, Origin, Request, request};
-use crate::pipeline;
+use crate::sink::Warehouse;
 use crate::sink::redrives::Action;
 
 /// Does what is asked with dead letters.
@@ -31,8 +31,8 @@ pub fn dead_letters(args: &DeadLettersArgs) -> Result<(), Error> {
 
 fn list(args: &ListArgs) -> Result<(), Error> {
     let config = Config::load(&args.config)?;
-    let filter = Filter { status: args.status.status(), ..filter(&config, &args.filter)? };
     let lake = verify::open_lake(&config)?;
+    let filter = Filter { status: args.status.status(), ..filter(&config, &lake, &args.filter)? };
     let (limit, by) = (if args.by.is_some() { 0 } else { args.limit }, args.by);
     let mut listing = run::runtime()?.block_on(async {
         let letters = Letters::open(&lake, &config.pipeline).await?;
@@ -59,7 +59,8 @@ fn show(args: &ShowArgs) -> Result<(), Error> {
 
 fn ask(action: Action, args: &RequestArgs) -> Result<(), Error> {
     let config = Config::load(&args.config)?;
-    let filter = filter(&config, &args.filter)?;
+    let lake = verify::open_lake(&config)?;
+    let filter = filter(&config, &lake, &args.filter)?;
     if args.origins.is_empty() && filter == Filter::default() && !args.all {
         return Err(Error::Argument {
             reason: "say which letters: name records, give conditions, or say --all".to_owned(),
@@ -73,7 +74,6 @@ fn ask(action: Action, args: &RequestArgs) -> Result<(), Error> {
         at_ms: Clock::system().now_ms(),
         dry_run: args.dry_run,
     };
-    let lake = verify::open_lake(&config)?;
     let receipt = run::runtime()?.block_on(request(&lake, &config.pipeline, &wanted))?;
     output::print(if args.json { json::receipt(&receipt) } else { text::receipt(action, &receipt) })
 }
@@ -85,10 +85,10 @@ fn origin(text: &str) -> Result<Origin, Error> {
 }
 
 /// The filter of these conditions. The modules are read only where somebody asks for a product.
-fn filter(config: &Config, args: &FilterArgs) -> Result<Filter, Error> {
+fn filter(config: &Config, lake: &Warehouse, args: &FilterArgs) -> Result<Filter, Error> {
     let mut filter = args.filter()?;
     if let Some(product) = &filter.product {
-        let subjects = Subjects::of(&pipeline::read_modules(config, &run::build_crate)?);
+        let subjects = Subjects::of(&run::runtime()?.block_on(verify::active_modules(config, lake))?);
         let silver = subjects.silver.iter().filter(|silver| silver.path == *product);
         filter.product_modules = silver.map(|silver| silver.module.clone()).collect();
         if filter.product_modules.is_empty() && subjects.golds.iter().all(|gold| gold.path != *product) {

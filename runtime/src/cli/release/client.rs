@@ -1,6 +1,6 @@
 //! Asks a running pipeline over HTTP.
 
-use super::super::ServerArgs;
+use super::args::ServerArgs;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

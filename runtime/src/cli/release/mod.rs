@@ -1,15 +1,17 @@
 //! `lakeward deploy`, `shadow`, `promote`, `rollback`, `pause`, `resume` and `modules`: orders to a running pipeline, over its HTTP side.
 
+mod args;
 mod client;
 mod show;
 
+pub use args::{DeployArgs, ModuleArgs, ModulesArgs, PromoteArgs, RewindArgs, ServerArgs, ShadowArgs};
 pub use client::ServerError;
 
-use super::{DeployArgs, Error, ModuleArgs, ModulesArgs, PromoteArgs, RewindArgs, ServerArgs, ShadowArgs, output};
+use super::{Error, output};
 use crate::clock;
 use crate::release::compare::Report;
 use crate::serve::orders::{Accepted, Released};
-use crate::transform::ModuleFile;
+use crate::transform::{ModuleFile, version_name};
 use client::Client;
 use serde::Deserialize;
 use std::time::Duration;
@@ -33,7 +35,14 @@ struct Modules {
 /// # Errors
 /// When the file is no module, or the pipeline does not take it.
 pub fn deploy(args: &DeployArgs) -> Result<(), Error> {
-    deploy_module(ModuleFile::read(&args.file)?, args.why.as_deref(), &args.server)
+    let file = ModuleFile::read(&args.file)?;
+    let client = Client::new(&args.server)?;
+    let mut query: Vec<(&str, String)> = args.why.iter().map(|why| ("why", why.clone())).collect();
+    query.extend(args.as_version.map(|version| ("as_version", version.to_string())));
+    let choices = [("rebuild", args.rebuild), ("yes", args.yes), ("dry_run", args.dry_run)];
+    query.extend(choices.map(|(name, is_chosen)| (name, is_chosen.to_string())));
+    let accepted = offer(&client, file, args.as_version, query)?;
+    if args.dry_run { answer(&args.server, &accepted) } else { followed(&client, &args.server, &accepted) }
 }
 
 /// Whether orders can be given as things stand here: the address is one, and there is a token.
@@ -44,15 +53,43 @@ pub(super) fn can_order(args: &ServerArgs) -> Result<(), ServerError> {
 /// Makes a module active that may stand in no file.
 pub(super) fn deploy_module(file: ModuleFile, why: Option<&str>, args: &ServerArgs) -> Result<(), Error> {
     let client = Client::new(args)?;
+    let accepted = offer(&client, file, None, why.iter().map(|why| ("why", (*why).to_owned())).collect())?;
+    followed(&client, args, &accepted)
+}
+
+/// What is replaced is what was seen: whoever deploys meanwhile is told of, not run over.
+fn offer(
+    client: &Client,
+    file: ModuleFile,
+    version: Option<u32>,
+    mut query: Vec<(&str, String)>,
+) -> Result<Accepted, ServerError> {
+    let name = deployed_name(&file, version);
+    let seen = modules(client)?.into_iter().find(|released| released.module == name);
+    query.extend(seen.map(|seen| ("replaces", seen.digest)));
+    let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    client.post("/v1/modules", &query, file.bytes)
+}
+
+/// The name under which a file is deployed.
+fn deployed_name(file: &ModuleFile, version: Option<u32>) -> String {
     let name = &file.manifest.name;
-    // What is replaced is what was seen: whoever deploys meanwhile is told of, not run over.
-    let seen = modules(&client)?.into_iter().find(|released| released.module == *name);
-    let mut query: Vec<(&str, &str)> = why.iter().map(|why| ("why", *why)).collect();
-    if let Some(seen) = &seen {
-        query.push(("replaces", &seen.digest));
-    }
-    let accepted: Accepted = client.post("/v1/modules", &query, file.bytes)?;
-    finish(&client, args, &accepted, Some(&accepted.digest))
+    version.map_or_else(|| name.clone(), |version| version_name(name, version))
+}
+
+/// Waits until the order's digest is active.
+fn followed(client: &Client, args: &ServerArgs, accepted: &Accepted) -> Result<(), Error> {
+    finish(client, args, accepted, Some(&accepted.digest))
+}
+
+/// What would change, where that was the question.
+fn answer(args: &ServerArgs, accepted: &Accepted) -> Result<(), Error> {
+    output::print(&if args.json {
+        serde_json::to_string(accepted).unwrap_or_default() + "\n"
+    } else {
+        let changes = accepted.changes.iter().map(|change| format!("{change}\n"));
+        changes.chain(["nothing was changed\n".to_owned()]).collect()
+    })
 }
 
 /// Runs a module beside the active one and reports; or ends it.
@@ -61,7 +98,8 @@ pub(super) fn deploy_module(file: ModuleFile, why: Option<&str>, args: &ServerAr
 /// When the file is no module, or the pipeline does not take it.
 pub fn shadow(args: &ShadowArgs) -> Result<(), Error> {
     let client = Client::new(&args.server)?;
-    let query: Vec<(&str, &str)> = args.why.iter().map(|why| ("why", why.as_str())).collect();
+    let version = args.as_version.map(|version| version.to_string());
+    let mut query: Vec<(&str, &str)> = args.why.iter().map(|why| ("why", why.as_str())).collect();
     if let Some(name) = &args.end {
         let accepted: Accepted = client.delete(&format!("/v1/modules/{name}/shadow"), &query)?;
         return output::print(&if args.server.json {
@@ -75,7 +113,8 @@ pub fn shadow(args: &ShadowArgs) -> Result<(), Error> {
     }
     let Some(path) = &args.file else { return Ok(()) };
     let file = ModuleFile::read(path)?;
-    let (name, digest) = (file.manifest.name.clone(), file.digest.clone());
+    let (name, digest) = (deployed_name(&file, args.as_version), file.digest.clone());
+    query.extend(version.iter().map(|version| ("as_version", version.as_str())));
     let path = format!("/v1/modules/{name}/shadow");
     let stands =
         modules(&client)?.iter().any(|module| module.module == name && module.shadow.as_ref() == Some(&digest));
@@ -127,7 +166,7 @@ pub fn promote(args: &PromoteArgs) -> Result<(), Error> {
     let conditions = args.conditions.iter().map(|condition| ("if", condition.as_str()));
     let query: Vec<(&str, &str)> = args.why.iter().map(|why| ("why", why.as_str())).chain(conditions).collect();
     let accepted: Accepted = client.post(&format!("/v1/modules/{name}/promote"), &query, Vec::new())?;
-    finish(&client, &args.server, &accepted, Some(&accepted.digest))
+    followed(&client, &args.server, &accepted)
 }
 
 /// Takes the products of a module back, or says what that would undo.
@@ -140,19 +179,7 @@ pub fn rewind(args: &RewindArgs) -> Result<(), Error> {
     let mut query = vec![("to", args.to.as_str()), ("rollback", rollback.as_str()), ("dry_run", dry_run.as_str())];
     query.extend(args.why.iter().map(|why| ("why", why.as_str())));
     let accepted: Accepted = client.post(&format!("/v1/modules/{}/rewind", args.module), &query, Vec::new())?;
-    if !args.dry_run {
-        return finish(&client, &args.server, &accepted, Some(&accepted.digest));
-    }
-    output::print(&if args.server.json {
-        serde_json::to_string(&accepted).unwrap_or_default() + "\n"
-    } else {
-        accepted
-            .changes
-            .iter()
-            .map(|change| format!("{change}\n"))
-            .chain(["nothing was changed\n".to_owned()])
-            .collect()
-    })
+    if args.dry_run { answer(&args.server, &accepted) } else { followed(&client, &args.server, &accepted) }
 }
 
 /// Makes the digest before active again.
@@ -162,7 +189,7 @@ pub fn rewind(args: &RewindArgs) -> Result<(), Error> {
 pub fn rollback(args: &ModuleArgs) -> Result<(), Error> {
     let client = Client::new(&args.server)?;
     let accepted = order(&client, args, "rollback")?;
-    finish(&client, &args.server, &accepted, Some(&accepted.digest))
+    followed(&client, &args.server, &accepted)
 }
 
 /// Gives a module no more records.
@@ -182,7 +209,7 @@ pub fn pause(args: &ModuleArgs) -> Result<(), Error> {
 pub fn resume(args: &ModuleArgs) -> Result<(), Error> {
     let client = Client::new(&args.server)?;
     let accepted = order(&client, args, "resume")?;
-    finish(&client, &args.server, &accepted, Some(&accepted.digest))
+    followed(&client, &args.server, &accepted)
 }
 
 /// Shows where the modules stand.

@@ -1,6 +1,7 @@
 //! The words of a verdict, for a person at a terminal.
 
-use super::{Breaking, Change, Compatibility, Way};
+use super::{Breaking, Change, Compatibility};
+use crate::transform::FIRST_VERSION;
 use lakeward_manifest::{Expectation, Function, Granularity, Measure, OnViolation, PartitionBy};
 use std::fmt;
 
@@ -22,14 +23,11 @@ impl fmt::Display for Compatibility {
         )?;
         section(f, "added", self.additions.iter().map(line))?;
         section(f, "changed", self.changes.iter().map(line))?;
-        if self.breaking.iter().any(|breaking| breaking.ways.contains(&Way::NewProduct)) {
+        let mut ways = self.ways().peekable();
+        if ways.peek().is_some() {
             writeln!(f, "\nways on")?;
-            writeln!(
-                f,
-                "  another name for the product in the module, as sales_v2: a new table beside the old one, filled from the topic's start"
-            )?;
         }
-        Ok(())
+        ways.try_for_each(|way| writeln!(f, "  lakeward {}", way.command(FIRST_VERSION)))
     }
 }
 
