@@ -71,6 +71,8 @@ pub(super) struct Ledger {
     pub(super) passed: BTreeMap<String, BTreeMap<SourcePartition, Vec<Range<i64>>>>,
     /// Where partitions were moved back to, with the move's number: what lies behind was read once more, and counts for later micro-batches.
     back: BTreeMap<SourcePartition, Vec<(i64, i64)>>,
+    /// The number of each module's newest rewind.
+    rewound: BTreeMap<String, i64>,
     /// Partitions in which a single product was moved back, by its table: it catches up with the others.
     pub(super) moved_back: BTreeSet<(String, SourcePartition)>,
     /// What such a product has not read again yet.
@@ -113,6 +115,9 @@ impl Ledger {
             if entry.is_move && !entry.tables.contains(system::DEAD_LETTERS) {
                 ledger.pass(entry);
                 continue;
+            }
+            if entry.is_move && entry.offsets.keys().any(|of| of.reader.is_some()) {
+                ledger.rewound.extend(entry.modules.iter().map(|module| (module.clone(), entry.micro_batch)));
             }
             let mut note = |of: &SourcePartition, range: &Range<i64>| {
                 if entry.is_move && range.end < range.start {
@@ -176,11 +181,11 @@ impl Ledger {
         range.start..later.fold(range.end, i64::min).max(range.start)
     }
 
-    /// Whether a module was taken back after a micro-batch, so that some of what it says was undone.
+    /// Whether what became of dead letters in a micro-batch may have been undone: one of its modules was rewound later. How far back, the
+    /// row of a rewind does not say.
     #[must_use]
-    pub(super) fn is_undone_later(&self, micro_batch: i64) -> bool {
-        let of_modules = self.back.iter().filter(|(of, _)| of.reader.is_some());
-        of_modules.flat_map(|(_, back)| back).any(|(number, _)| *number > micro_batch)
+    pub(super) fn may_be_undone(&self, entry: &Entry) -> bool {
+        entry.modules.iter().any(|module| self.rewound.get(module).is_some_and(|number| *number > entry.micro_batch))
     }
 
     /// A move of one product, the others stay where they are.
@@ -369,7 +374,8 @@ mod tests {
         let run = |micro_batch, offsets| Entry { modules: Arc::clone(&modules), ..entry(micro_batch, offsets) };
         let offsets = [(own.clone(), Range { start: 20, end: 5 })].into_iter().collect();
         let tables = Arc::new([system::DEAD_LETTERS.to_owned()].into());
-        let rewound = Entry { is_move: true, micro_batch: 3, offsets, tables, ..Entry::default() };
+        let only = Arc::new(["retail".to_owned()].into());
+        let rewound = Entry { is_move: true, micro_batch: 3, offsets, tables, modules: only, ..Entry::default() };
         let mut again = run(4, &[(0, 20, 30)]);
         again.offsets.insert(own.clone(), 5..30);
         let ledger = Ledger::of(vec![run(1, &[(0, 0, 5)]), run(2, &[(0, 5, 20)]), rewound, again]);
@@ -377,6 +383,10 @@ mod tests {
         assert_eq!((ledger.chains[&at(0)].next, ledger.chains[&at(0)].faults.len()), (30, 0));
         assert_eq!(ledger.own_range(2, "retail", &at(0), &(5..20)), 5..5);
         assert_eq!(ledger.own_range(2, "wholesale", &at(0), &(5..20)), 5..20);
+        let undone = ledger.entries.iter().filter(|entry| ledger.may_be_undone(entry));
+        assert_eq!(undone.map(|entry| entry.micro_batch).collect::<Vec<_>>(), [1, 2]);
+        let wholesale = Entry { modules: Arc::new(["wholesale".to_owned()].into()), ..entry(2, &[]) };
+        assert!(!ledger.may_be_undone(&wholesale));
     }
 
     #[test]
