@@ -206,6 +206,11 @@ impl Twins {
     }
 }
 
+/// An order is answered when it is written down, a moment before it is carried out.
+fn wait_said(instance: &mut Instance, words: &str) -> Result<()> {
+    instance.wait_for(LIMIT, words, |instance| Ok(instance.log()?.contains(words).then_some(())))
+}
+
 /// A module goes back further than Kafka does, and with records before it from which on it catches up apart from the others.
 fn undone(stage: &Stage, fault: Option<&str>, behind: Option<&str>) -> Result<()> {
     let mut twins = Twins::set_up(stage)?;
@@ -232,10 +237,7 @@ fn undone(stage: &Stage, fault: Option<&str>, behind: Option<&str>) -> Result<()
     } else {
         ensure!(rewinding.code == Some(0), "{}", rewinding.stderr);
     }
-    // The order is heard before the session goes back.
-    instance.wait_for(LIMIT, "records to be read back", |instance| {
-        Ok(instance.log()?.contains("read back from bronze").then_some(()))
-    })?;
+    wait_said(&mut instance, "read back from bronze")?;
     twins.both(&mut instance, 6_000)?;
     let apart = instance.log()?.contains("catch up beside the others");
     ensure!(apart == behind.is_some(), "{}", instance.log()?);
@@ -256,6 +258,7 @@ fn refused(stage: &Stage) -> Result<()> {
     let earliest = refused.stderr.rsplit("micro-batch ").next().and_then(|rest| rest.trim().parse::<i64>().ok());
     let earliest = earliest.with_context(|| refused.stderr.clone())?.to_string();
     order(stage, &instance, &["rewind", "retail", "--to", &earliest])?;
+    wait_said(&mut instance, "the module's products go back")?;
     twins.both(&mut instance, 6_000)?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     audit::holds(stage, &twins.config)
@@ -335,6 +338,7 @@ fn switched_on(stage: &Stage) -> Result<()> {
     ensure!(refused.code == Some(1) && refused.stderr.contains(&words), "no {words:?} in {}", refused.stderr);
     ensure!(refused.stderr.contains("and bronze before it at"), "{}", refused.stderr);
     order(stage, &instance, &["rewind", "retail", "--to", &micro_batches[2]])?;
+    wait_said(&mut instance, "read back from bronze")?;
     twins.both(&mut instance, 6_000)?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     same_tables(stage)?;

@@ -24,6 +24,7 @@ mod logistics;
 mod online_retail;
 mod parking;
 mod partitions;
+mod rebuilds;
 mod recreated;
 mod releases;
 mod rewinds;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         torture::cases(),
         releases::cases(),
         rewinds::cases(),
+        rebuilds::cases(),
         versions::cases(),
         bronze::cases(),
         catch_up::cases(),

@@ -24,7 +24,7 @@ fn play(rounds: u64, only: Vec<Kind>, falsify: bool) -> Result<(Summary, String)
 }
 
 fn short(_: &Stage) -> Result<()> {
-    for (rounds, only) in [(11, Vec::new()), (1, vec![Kind::Deploy])] {
+    for (rounds, only) in [(11, Vec::new()), (1, vec![Kind::Deploy]), (2, vec![Kind::Rewind, Kind::Pause])] {
         let (summary, lines) = play(rounds, only, false)?;
         ensure!(summary.failures.is_empty() && summary.rounds == rounds, "{lines}{summary}");
     }

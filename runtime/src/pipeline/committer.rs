@@ -222,43 +222,15 @@ impl Committer {
     pub(super) async fn follow(&mut self) -> Result<(), Error> {
         self.redrives.look().await?;
         self.others.ask_log_ends(&self.config);
+        let stood = self.own_states();
         self.others.follow(&self.plan, &mut self.tables.tables, &self.views, self.clock.now_ms()).await?;
+        self.same_states(&stood)?;
         if !self.others.is_empty() {
             // What another instance has declared closed is closed here too.
             for (index, gold) in self.plan.golds.iter().enumerate() {
                 self.horizon.raise(index, self.tables.tables[gold.state_table].horizon_ms());
             }
             self.forget();
-        }
-        Ok(())
-    }
-
-    /// Looks whether somebody moved a product's offsets, or the topic to a new incarnation, while there was nothing to commit: a commit would
-    /// find out by itself.
-    pub(super) async fn look_for_moves(&mut self) -> Result<(), Error> {
-        for (index, table) in self.plan.tables.iter().enumerate().filter(|(_, table)| table.kind == TableKind::Silver) {
-            let of_topic = |slot: &&Slot| table.topic.is_none_or(|topic| topic == slot.topic);
-            let slots = self.slots.iter().enumerate().filter(|(_, slot)| of_topic(slot));
-            let own: Vec<&SourcePartition> =
-                slots.flat_map(|(index, slot)| [&slot.partition, self.redrives.partition(index)]).collect();
-            let table = &mut self.tables.tables[index];
-            let before: Vec<Option<i64>> = own.iter().map(|of| table.offsets().get(of)).collect();
-            table.catch_up(None).await?;
-            for (partition, before) in own.into_iter().zip(before) {
-                let now = table.offsets().get(partition);
-                let renewed = table
-                    .offsets()
-                    .iter()
-                    .any(|(of, _)| of.topic == partition.topic && of.incarnation > partition.incarnation);
-                if now != before || renewed {
-                    return Err(Error::Sink(crate::sink::Error::Moved {
-                        table: table.path().to_owned(),
-                        partition: partition.clone(),
-                        expected: before.unwrap_or(0),
-                        found: now.unwrap_or(0),
-                    }));
-                }
-            }
         }
         Ok(())
     }

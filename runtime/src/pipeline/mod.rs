@@ -17,6 +17,7 @@ mod lane;
 mod ledger;
 mod meters;
 mod minute;
+mod moved;
 mod newcomer;
 mod others;
 mod parking;

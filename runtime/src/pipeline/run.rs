@@ -207,7 +207,7 @@ impl Pipeline {
             torn.take(begun, &parts.live.0);
             return Ok(End::Anew);
         }
-        let torn_until = torn.until(&parts.live.1.lanes);
+        let torn_until = torn.until(&parts.live.1.begun);
         let (rewinds, grace) = (parts.live.0.rewinds.clone(), self.config.shutdown.grace);
         let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake).await?;
         let targets: Vec<i64> = committer.slots.iter().map(|slot| slot.log.end).collect();

@@ -11,6 +11,7 @@ use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
 use super::redrives::Redrives;
 use super::releases::Release;
 use super::topics::Topics;
+use super::torn;
 use crate::checkpoint::SourcePartition;
 use crate::config::Config;
 use crate::sink::{Commit, OffsetMove, Table, Warehouse};
@@ -59,6 +60,8 @@ pub(super) struct Opened {
     pub(super) lanes: Vec<Lane>,
     /// Digests that have begun what is not wholly committed, by module; only those that the plan does not have.
     pub(super) torn: BTreeMap<String, String>,
+    /// By slot: up to where something is not wholly committed, whatever digest has begun it; `None` where nothing is.
+    pub(super) begun: Vec<Option<i64>>,
     /// The partitions that belong to other instances.
     pub(super) others: Others,
     pub(super) redrives: Redrives,
@@ -118,8 +121,8 @@ pub(super) async fn open(
     }
     note_progress(plan, &mut tables, &mut lanes, &topics).await?;
     bronze::note_starts(plan, &mut tables, &lanes, &topics).await?;
-    let torn = torn(plan, &tables, &lanes);
-    Ok(Opened { tables, found, topics, stuck, lanes, torn, others, redrives })
+    let (torn, begun) = torn::find(plan, &tables, &lanes);
+    Ok(Opened { tables, found, topics, stuck, lanes, torn, begun, others, redrives })
 }
 
 /// The topics' partitions, and what will read them. Kafka is read by a client of its own: on the connections of one that reads, a question
@@ -271,31 +274,6 @@ impl Found {
         }
         Ok(sources)
     }
-}
-
-/// A crash between two tables leaves records of which some tables have the rows and others do not. Whichever digest made the first makes
-/// the rest, so that each record is of one: where a table of a module is ahead of the module's progress in the commits table, that is the
-/// digest of the commit that brought it there.
-fn torn(plan: &Plan, tables: &[Table], lanes: &[Lane]) -> BTreeMap<String, String> {
-    let mut torn = BTreeMap::new();
-    for (index, module) in plan.modules.iter().enumerate() {
-        let manifest = module.manifest();
-        let (name, owner) = (manifest.name.as_str(), &manifest.owner);
-        let silver = manifest.products.iter().map(|product| format!("silver/{owner}/{}", product.name));
-        let state = manifest.gold.iter().map(|gold| format!("_lakeward/state/{owner}/{}", gold.name));
-        let own: Vec<String> = silver.chain(state).collect();
-        for lane in lanes.iter().filter(|lane| plan.readers(lane.topic).any(|reader| reader == name)) {
-            let done = lane.floor(COMMITS, index);
-            let letters = (&tables[DEAD_LETTERS], lane.partition.of_reader(name));
-            let of_module = tables.iter().filter(|table| own.iter().any(|path| path == table.path()));
-            for (table, of) in of_module.map(|table| (table, lane.partition.clone())).chain([letters]) {
-                let is_ahead = table.offsets().get(&of).is_some_and(|next| next > done);
-                let digest = table.digest(&of, name).filter(|digest| is_ahead && **digest != **module.digest());
-                torn.extend(digest.map(|digest| (name.to_owned(), digest.to_owned())));
-            }
-        }
-    }
-    torn
 }
 
 /// Writes down where each module stands in the tables that all modules feed, before it may stand apart from the others there. Every commit

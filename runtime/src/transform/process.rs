@@ -104,17 +104,17 @@ impl Module {
         Ok(module)
     }
 
-    /// The same module, which is given up on in the middle of a chunk where it fails on this share of the events and costs too much time.
-    #[must_use]
-    pub fn parked_after(self, share: Option<Ratio>) -> Self {
-        Self { park_after: share, ..self }
-    }
-
     /// The same code under the name that it is deployed as: its own, or that of a version of it. `None` if it goes by no such name.
     #[must_use]
     pub fn deployed_as(&self, name: &str) -> Option<Self> {
         let manifest = deployed_as(&self.manifest, name)?;
         Some(Self { manifest: manifest.into(), ..self.clone() })
+    }
+
+    /// The same module, which is given up on in the middle of a chunk where it fails on this share of the events and costs too much time.
+    #[must_use]
+    pub fn parked_after(self, share: Option<Ratio>) -> Self {
+        Self { park_after: share, ..self }
     }
 
     /// What the module says about itself.

@@ -3,18 +3,24 @@
 A request a line as JSON on standard input, an answer a line; an answer is {"fine": value} or {"error": text}.
 {"open": {"lake": {"location": "..", "options": {}}, "pipeline": ".."}} -> null
 {"expect": {"sales": "file.ndjson", "dead_letters": "file.ndjson"}} -> null
-{"standing": {}} -> {"0": next offset}: how far the commits table has got
-{"check": {"sent": [..], "active": "digest"}} -> what is wrong, as texts
-{"check_gold": {}} -> the same
+{"standings": {}} -> {"": [next offset by partition], "retail": [..], ..}: how far the commits table has got, for who reads first and for each module
+{"check": {"sent": [..], "active": {"retail": "digest", ..}}} -> what is wrong, as texts
+{"check_module": {"module": ".."}} -> the same of the silver rows and dead letters of one module
+{"check_gold": {"modules": [..]}} -> the same of gold
+{"stands": {"module": ".."}} -> what changes with whatever is committed for a module
+{"apart": {}} -> how many micro-batches are of modules that caught up beside the others
+{"targets": {"module": "..", "since": version}} -> {"micro_batches": [..], "digests": [..]}: what a rewind may lead to; micro-batches since a version only
+{"version": {}} -> of the commits table
 {"scan": {}} -> the same, all tables read again by DuckDB's own Delta reader and by delta-rs
 {"compact": {}} -> what delta-rs says of its compaction of the silver table
 {"deployments": {}} -> the log of deployments
 {"redrives": {}} -> [requests about dead letters, requests that are done]
-{"answered": {"request": {"stage": ".." or null, "partition": 0 or null, "before": [..], "letters": [..] or null}, "active": "digest"}} ->
+{"answered": {"requests": [{"action": "..", "module": ".." or null, "stage": ".." or null, "partition": 0 or null, "letters": 1}, ..],
+    "before": [..], "active": {"retail": "digest", ..}}} ->
     what is wrong with the requests since the last time; their outcome is on the record from now on
 """
 
-import bisect
+import collections
 import importlib.util
 import json
 import pathlib
@@ -23,65 +29,10 @@ import sys
 import deltalake
 import duckdb
 
-SALES = {
-    "_lakeward_incarnation": "INTEGER", "_lakeward_partition": "INTEGER", "_lakeward_offset": "BIGINT", "seq": "BIGINT", "invoice": "VARCHAR", "kind": "VARCHAR",
-    "stock_code": "VARCHAR", "description": "VARCHAR", "quantity": "BIGINT", "unit_price": "DECIMAL(18, 3)",
-    "line_total": "DECIMAL(18, 3)", "customer_id": "BIGINT", "country": "VARCHAR", "sold_at": "TIMESTAMPTZ",
-}
-LETTERS = {
-    "incarnation": "INTEGER", "partition": "INTEGER", "offset": "BIGINT", "stage": "VARCHAR", "reason": "VARCHAR", "product": "VARCHAR", "value": "BLOB",
-    "status": "VARCHAR", "tries": "INTEGER", "request": "BIGINT",
-}
-# The host's own words for a reason are not the generator's to know.
-COMPARED_LETTERS = """incarnation, "partition", "offset", stage, CASE stage WHEN 'transform' THEN reason END AS reason, product, value,
-                      status, tries, request"""
-HOUR = """SELECT country, date_trunc('hour', sold_at) AS window_start, count(*)::BIGINT AS lines,
-                 sum(line_total)::DECIMAL(38, 3) AS revenue, count(DISTINCT customer_id)::BIGINT AS customers
-          FROM all_sales WHERE NOT late_for_hour GROUP BY ALL"""
-DAY = """SELECT stock_code, date_trunc('day', sold_at) AS window_start, sum(quantity)::BIGINT AS quantity,
-                sum(line_total)::DECIMAL(38, 3) AS revenue, count(*)::BIGINT AS lines
-         FROM all_sales WHERE NOT late_for_day GROUP BY ALL"""
-GOLD = {
-    "gold/retail/sales_by_country": (
-        HOUR, "country, window_start, lines::BIGINT, revenue::DECIMAL(38, 3), customers::BIGINT"),
-    "gold/retail/top_products": (
-        DAY, "stock_code, window_start, quantity::BIGINT, revenue::DECIMAL(38, 3), lines::BIGINT"),
-}
-
-
-def columns(of, skip=()):
-    return ", ".join(f'"{name}" {kind}' for name, kind in of.items() if name not in skip)
-
-
-def names(of):
-    return ", ".join(f'"{name}"' for name in of)
-
-
-class Table:
-    """A table read file by file: what was checked once is not read again, unless a file of it is gone."""
-
-    def __init__(self, lake, path):
-        self.url = f"{lake['location'].rstrip('/')}/{path}"
-        self.options = lake["options"] or None
-        self.delta = None
-        self.seen = set()
-        # What was new the last time.
-        self.read = []
-
-    def latest(self):
-        if self.delta is None:
-            self.delta = deltalake.DeltaTable(self.url, storage_options=self.options)
-        else:
-            self.delta.update_incremental()
-        return self.delta
-
-    def fresh(self):
-        """Whether all has to be read again, and the files to read."""
-        files = set(self.latest().file_uris())
-        again = not self.seen <= files
-        self.read = sorted(files if again else files - self.seen)
-        self.seen = files
-        return again, self.read
+# Nothing is written beside the sources.
+sys.dont_write_bytecode = True
+import ledger
+from tables import COMPARED_LETTERS, GOLD, LETTERS, MODULES, SALE, SALES, STEADY, Table, columns, gold, late_for, names, silver
 
 
 class Checker:
@@ -93,16 +44,24 @@ class Checker:
         if lake["options"]:
             self.load("httpfs")
             self.secret(lake["options"])
-        paths = ["silver/retail/sales", "_lakeward/dead_letters", "_lakeward/commits", "_lakeward/deployments", "_lakeward/redrives", *GOLD]
+        states = [f"_lakeward/state/{module}/{name}" for module in MODULES for name in GOLD]
+        paths = [*map(silver, MODULES), *(path for module in MODULES for path, *_ in gold(module)), *states]
+        paths += [f"_lakeward/{name}" for name in ["dead_letters", "commits", "deployments", "redrives"]]
         self.tables = {path: Table(lake, path) for path in paths}
-        self.sql.execute(f"CREATE TABLE all_sales ({columns(SALES)}, late_for_hour BOOLEAN, late_for_day BOOLEAN)")
+        self.sql.execute(f"CREATE TABLE all_sales (module VARCHAR, {columns(SALES)}, late_for_hour BOOLEAN, late_for_day BOOLEAN)")
         self.sql.execute("CREATE TABLE new_sales AS FROM all_sales")
         self.sql.execute(f"CREATE TABLE all_letters ({columns(LETTERS)})")
         self.sql.execute("CREATE TABLE new_letters AS FROM all_letters")
-        self.sql.execute("CREATE TABLE commits (file VARCHAR, row JSON)")
-        self.commits, self.ranges = [], {}
-        # By partition: how many requests are on the record.
-        self.requests = {}
+        # The commits table by the files of its rows: the row, and the version that brought it.
+        self.commits = {}
+        self.read_to = -1
+        self.ledger = ledger.Ledger([])
+        # By partition: the offsets of records without rows, and how many requests are on the record.
+        self.dead, self.requests = {}, {}
+        # What was asked of dead letters came to.
+        self.settled = collections.Counter()
+        # How many rewinds are on the record.
+        self.rewinds = 0
 
     def load(self, name):
         package = importlib.util.find_spec(f"duckdb_extension_{name}").submodule_search_locations[0]
@@ -120,9 +79,13 @@ class Checker:
     def expect(self, sales, dead_letters):
         origin = '0, partition::INTEGER, "offset"::BIGINT'
         rest = ", ".join(f'"{name}"::{kind}' for name, kind in list(SALES.items())[3:])
-        self.insert("sales", sales, f"SELECT {origin}, {rest}, late_for_hour::BOOLEAN, late_for_day::BOOLEAN")
-        letter = 'stage::VARCHAR, reason::VARCHAR, product::VARCHAR, encode(value::VARCHAR), \'open\', 1, NULL'
-        self.insert("letters", dead_letters, f"SELECT {origin}, {letter}")
+        self.insert("sales", sales, f"SELECT module, {origin}, {rest}, late_for_hour::BOOLEAN, late_for_day::BOOLEAN")
+        letter = "stage::VARCHAR, reason::VARCHAR, module || '/' || product, encode(value::VARCHAR), 'open', 1, NULL"
+        self.insert("letters", dead_letters, f"SELECT module, {origin}, {letter}")
+        for line in open(dead_letters):
+            letter = json.loads(line)
+            if letter["stage"] != "aggregate":
+                self.dead.setdefault(f"orders#0/{letter['partition']}", []).append(letter["offset"])
 
     def insert(self, name, file, select):
         if pathlib.Path(file).stat().st_size == 0:
@@ -130,22 +93,28 @@ class Checker:
         # Every field as text first, so that no reader guesses a decimal to be a float.
         fields = json.loads(open(file).readline())
         text = ", ".join(f"'{field}': 'VARCHAR'" for field in fields)
+        rows = f"read_json('{file}', format = 'newline_delimited', columns = {{{text}}})"
         for table in (f"all_{name}", f"new_{name}"):
-            rows = f"read_json('{file}', format = 'newline_delimited', columns = {{{text}}})"
-            self.sql.execute(f"INSERT INTO {table} {select} FROM {rows}")
+            self.sql.execute(f"INSERT INTO {table} {select} FROM {rows}, (SELECT unnest({MODULES}) AS module)")
 
-    def standing(self):
+    def standings(self):
         try:
             delta = self.tables["_lakeward/commits"].latest()
         except deltalake.exceptions.TableNotFoundError:
             return {}
         found = {}
-        for partition in range(64):
-            next_offset = delta.transaction_version(f"lakeward/{self.pipeline}/orders#0/{partition}")
-            if next_offset is None:
-                break
-            found[str(partition)] = next_offset
+        for module in ["", *MODULES]:
+            reader = f"@{module}" if module else ""
+            stands = (delta.transaction_version(f"lakeward/{self.pipeline}/orders#0/{partition}{reader}") for partition in range(8))
+            found[module] = [next_offset for next_offset in stands if next_offset is not None]
         return found
+
+    def stands(self, module):
+        found = [self.standings().get(module)]
+        for path in [silver(module), *(path for path, *_ in gold(module)), *(f"_lakeward/state/{module}/{name}" for name in GOLD)]:
+            found.append([path, self.tables[path].latest().version()])
+        letters = self.rows(sorted(self.tables["_lakeward/dead_letters"].latest().file_uris()), "count(*)")
+        return found + list(self.sql.execute(f"{letters} WHERE module = '{module}'").fetchone())
 
     def rows(self, files, columns, partitioned=False):
         how = "hive_partitioning = true, hive_types = {'partition': INTEGER}" if partitioned else "hive_partitioning = false"
@@ -162,92 +131,157 @@ class Checker:
                 wrong.append(f"{what}: {len(rows)} rows, of which each {side}: {first}")
         return wrong
 
-    def growing(self, path, name, columns, compared):
+    def growing(self, path, name, columns, compared, where="true"):
         again, files = self.tables[path].fresh()
-        expected = f"SELECT {compared} FROM {'all' if again else 'new'}_{name}"
+        expected = f"SELECT {compared} FROM {'all' if again else 'new'}_{name} WHERE {where}"
         found = f"SELECT {compared} FROM ({self.rows(files, columns)})" if files else f"{expected} LIMIT 0"
         wrong = self.differences(path, expected, found)
-        self.sql.execute(f"DELETE FROM new_{name}")
+        if again and path == silver(STEADY):
+            wrong.append(f"{path} has lost files")
+        self.sql.execute(f"DELETE FROM new_{name} WHERE {where}")
         return wrong
 
     def check(self, sent, active):
-        wrong = self.growing("silver/retail/sales", "sales", names(SALES), names(SALES))
-        wrong += self.growing("_lakeward/dead_letters", "letters", names(LETTERS), COMPARED_LETTERS)
         self.read_commits()
+        wrong = self.take_back()
+        for module in MODULES:
+            wrong += self.growing(silver(module), "sales", names(SALES), names(SALES), f"module = '{module}'")
+        wrong += self.growing("_lakeward/dead_letters", "letters", names(LETTERS), COMPARED_LETTERS)
         return wrong + self.check_commits(sent) + self.check_digests(active)
 
-    def read_commits(self):
-        again, files = self.tables["_lakeward/commits"].fresh()
-        if again:
-            self.sql.execute("DELETE FROM commits")
-        if files:
-            self.sql.execute(f"INSERT INTO commits SELECT filename, to_json(t) FROM read_parquet({files}, filename = true) t")
-        commits = [json.loads(row) for (row,) in self.sql.execute("SELECT row FROM commits").fetchall()]
-        self.commits = sorted(commits, key=lambda commit: (commit["committed_at"], commit["micro_batch"]))
-        # By partition: its offset ranges, each with the module that its commit names.
-        self.ranges = {}
-        for commit in self.commits:
-            module = json.loads(commit["modules"]).get("retail")
-            for partition, (start, to) in json.loads(commit["offsets"]).items():
-                self.ranges.setdefault(partition, []).append((start, to, module))
-        for ranges in self.ranges.values():
-            ranges.sort(key=lambda found: found[:2])
+    def check_module(self, module):
+        """All of a module, while others stand apart."""
+        whole = lambda path: sorted(self.tables[path].latest().file_uris())
+        of = f"WHERE module = '{module}'"
+        sales = self.differences(
+            silver(module), f"SELECT {names(SALES)} FROM all_sales {of}", self.rows(whole(silver(module)), names(SALES)))
+        letters = self.rows(whole("_lakeward/dead_letters"), names(LETTERS))
+        return sales + self.differences(
+            "_lakeward/dead_letters", f"SELECT {COMPARED_LETTERS} FROM all_letters {of}",
+            f"SELECT {COMPARED_LETTERS} FROM ({letters} {of})")
 
-    def check_commits(self, sent):
-        letters = "SELECT count(*) FROM all_letters WHERE "
-        expected = {
-            "records": sum(sent),
-            "with_rows": self.sql.execute("SELECT count(*) FROM all_sales").fetchone()[0],
-            "skips": 0,
-            "dead_letters": self.sql.execute(f"{letters} stage <> 'aggregate' AND request IS NULL").fetchone()[0],
-            "redriven": self.sql.execute(f"{letters} request IS NOT NULL").fetchone()[0],
-            "redriven_with_rows": self.sql.execute(f"{letters} status = 'redriven'").fetchone()[0],
-            "redriven_skips": 0,
-            "redriven_dead_letters": self.sql.execute(f"{letters} request IS NOT NULL AND status = 'open'").fetchone()[0],
-        }
-        found = {name: sum(commit[name] for commit in self.commits) for name in expected}
-        wrong = [] if found == expected else [f"the commits count {found}, not {expected}"]
-        for partition, end in enumerate(sent):
-            wrong += self.check_chain(f"orders#0/{partition}", end)
-            wrong += self.check_chain(f"redrive:orders#0/{partition}", self.requests.get(partition, 0))
+    def read_commits(self):
+        """Every row of the commits table with the version that brought it: a log of its own order, whatever the clocks say."""
+        table = self.tables["_lakeward/commits"]
+        _, files = table.fresh()
+        newest = table.delta.version()
+        logs = [f"{table.url}/_delta_log/{version:020}.json" for version in range(self.read_to + 1, newest + 1)]
+        self.read_to = newest
+        versions = {}
+        for log, content in self.sql.execute(f"SELECT filename, content FROM read_text({logs})").fetchall() if logs else []:
+            for action in map(json.loads, content.splitlines()):
+                if "add" in action:
+                    versions[action["add"]["path"].rsplit("/", 1)[-1]] = int(log.rsplit("/", 1)[-1].split(".")[0])
+        if files:
+            read = f"SELECT filename, to_json(t) FROM read_parquet({files}, filename = true) t"
+            for file, row in self.sql.execute(read).fetchall():
+                self.commits[file] = ledger.parse(row, versions[file.rsplit("/", 1)[-1]])
+        self.ledger = ledger.Ledger(sorted(self.commits.values(), key=lambda commit: commit["version"]))
+
+    def apart(self):
+        return self.ledger.apart()
+
+    def version(self):
+        return self.tables["_lakeward/commits"].latest().version()
+
+    def targets(self, module, since):
+        self.read_commits()
+        undone = self.ledger.undone(module, self.rewinds_of(module))
+        all_of = self.ledger.micro_batches(module)
+        is_undone = lambda commit: any(target < commit["version"] < rewind for _, target, rewind in undone)
+        # Instances number for themselves: a number that one of them had undone is no good name for the other's.
+        gone = {commit["micro_batch"] for commit in all_of if is_undone(commit)}
+        is_left = lambda commit: commit["micro_batch"] not in gone
+        left = [commit["micro_batch"] for commit in all_of if is_left(commit) and commit["version"] > since]
+        by_number = sorted(all_of, key=lambda commit: commit["micro_batch"])
+        digests = [commit["modules"][module] for commit in by_number]
+        first = {digest: digests.index(digest) for digest in digests}
+        before = lambda at: at > 0 and is_left(by_number[at - 1])
+        return {"micro_batches": left, "digests": [digest for digest, at in first.items() if before(at)]}
+
+    def rewinds_of(self, module):
+        """The rewinds of a module in the log of deployments: number and target."""
+        log = sorted(self.tables["_lakeward/deployments"].latest().file_uris())
+        rows = self.rows(log, "sequence, target, module, action")
+        found = self.sql.execute(f"SELECT sequence, target FROM ({rows}) WHERE action = 'rewind' AND module = '{module}' ORDER BY 1")
+        return [(sequence, json.loads(target)) for sequence, target in found.fetchall()]
+
+    def take_back(self):
+        """What rewinds since the last time undid is off the record: what became of letters since their target is forgotten."""
+        module = MODULES[0]
+        undone = self.ledger.undone(module, self.rewinds_of(module))
+        wrong = []
+        for target, version, rewound in undone[self.rewinds:]:
+            stood = self.ledger.before(version)
+            for partition, offset in target["offsets"].items():
+                if offset != stood.end(module, partition):
+                    wrong.append(f"{partition} went back to {offset}, and stood at {stood.end(module, partition)} in that micro-batch")
+            answered = f"SELECT * FROM all_letters WHERE module = '{module}' AND request IS NOT NULL"
+            for row in self.sql.execute(answered).fetchall():
+                letter = dict(zip(LETTERS, row))
+                partition = f"orders#0/{letter['partition']}"
+                answered_in = self.ledger.answered_in(partition, letter["request"])
+                is_later = answered_in > version or letter["offset"] >= target["offsets"][partition]
+                if is_later and answered_in < rewound:
+                    self.forget(letter)
+        self.rewinds = len(undone)
         return wrong
 
-    def check_chain(self, partition, end):
-        """The offset ranges of a partition follow one another without a gap or an overlap."""
-        at = 0
-        for start, to, _ in self.ranges.get(partition, []):
-            if start != at:
-                return [f"{partition} of the commits table goes on at {start}, not at {at}"]
-            at = to
-        return [] if at == end else [f"{partition} of the commits table ends at {at}, not at {end}"]
+    def forget(self, letter):
+        """An answer is off the record, with what it did to a window."""
+        of = [letter["module"], letter["partition"], letter["offset"]]
+        if letter["status"] == "redriven":
+            self.sql.execute(f"UPDATE all_sales SET {late_for(letter)} = true WHERE {SALE}", of)
+        for table in ("all_letters", "new_letters"):
+            self.sql.execute(
+                f"""DELETE FROM {table} WHERE module = ? AND "partition" = ? AND "offset" = ? AND request = ?""",
+                [*of, letter["request"]])
 
-    def made_by(self, partition, offset):
-        """The module that a record went through, by the commits table."""
-        ranges = self.ranges.get(f"orders#0/{partition}", [])
-        # Empty ranges share their start with the one that has the record.
-        at = bisect.bisect_right(ranges, offset, key=lambda found: found[0])
-        return ranges[at - 1][2] if at and offset < ranges[at - 1][1] else None
+    def check_commits(self, sent):
+        wrong = list(self.ledger.wrong)
+        for commit in self.ledger.commits:
+            expected = self.ledger.counts(commit, self.dead)
+            found = {name: commit[name] for name in expected}
+            if found != expected:
+                wrong.append(f"micro-batch {commit['micro_batch']} counts {found}, not {expected}")
+        names = ["redriven", "redriven_with_rows", "redriven_skips", "redriven_dead_letters", "discarded"]
+        expected = {name: self.settled[name] for name in names}
+        found = {name: sum(commit[name] for commit in self.ledger.commits) for name in names}
+        if found != expected:
+            wrong.append(f"the commits count {found}, not {expected}")
+        for partition, end in enumerate(sent):
+            of = f"orders#0/{partition}"
+            ends = {module: self.ledger.end(module, of) for module in MODULES}
+            wrong += [f"{of} of {module} ends at {at} in the commits table, not at {end}" for module, at in ends.items() if at != end]
+            answered = self.ledger.requests.get(of, [(0, 0, 0)])[-1][1]
+            if answered != self.requests.get(partition, 0):
+                wrong.append(f"{answered} requests about {of} are settled, not {self.requests.get(partition, 0)}")
+        return wrong[:5]
+
+    def made_by(self, module, partition, offset):
+        return self.ledger.made_by(module, f"orders#0/{partition}", offset)
 
     def check_digests(self, active):
-        """Every dead letter is of the module that the commits table names for its record, and the newest commit is of the active one."""
+        """Every dead letter is of the module that the commits table names for its record, and the newest commits are of the active ones."""
         wrong = []
-        newest = json.loads(self.commits[-1]["modules"]).get("retail") if self.commits else active
-        if newest != active:
-            wrong.append(f"the newest commit is of module {newest}, and {active} is active")
+        for module, digest in active.items():
+            newest = self.ledger.newest(module)
+            if newest not in (None, digest):
+                wrong.append(f"the newest commit of {module} is of {newest}, and {digest} is active")
         files = self.tables["_lakeward/dead_letters"].read
-        columns = '"partition", "offset", module_digest'
+        columns = 'module, "partition", "offset", module_digest'
         # Of a late record every row tells by which module silver has it.
         first = f"{self.rows(files, columns)} WHERE request IS NULL OR stage = 'aggregate'"
-        for partition, offset, digest in self.sql.execute(first).fetchall() if files else []:
-            named = self.made_by(partition, offset)
+        for module, partition, offset, digest in self.sql.execute(first).fetchall() if files else []:
+            named = self.made_by(module, partition, offset)
             if named != digest:
-                wrong.append(f"the dead letter of {partition}:{offset} is of module {digest}, its commit names {named}")
+                wrong.append(f"the dead letter of {partition}:{offset} is of {module} {digest}, its commit names {named}")
         return wrong[:3]
 
     def deployments(self):
-        rows = self.rows(sorted(self.tables["_lakeward/deployments"].latest().file_uris()), "sequence, action, digest, who, why")
-        found = self.sql.execute(f"{rows} ORDER BY sequence").fetchall()
-        return [dict(zip(["sequence", "action", "digest", "who", "why"], row)) for row in found]
+        columns = ["module", "sequence", "action", "digest", "who", "why"]
+        rows = self.rows(sorted(self.tables["_lakeward/deployments"].latest().file_uris()), ", ".join(columns))
+        return [dict(zip(columns, row)) for row in self.sql.execute(f"{rows} ORDER BY module, sequence").fetchall()]
 
     def redrives(self):
         next_of = lambda path, partition: self.tables[path].latest().transaction_version(
@@ -255,54 +289,70 @@ class Checker:
         return [sum(next_of(path, partition) for partition in range(8))
                 for path in ["_lakeward/redrives", "_lakeward/commits"]]
 
-    def answered(self, request, active):
+    def answered(self, requests, before, active):
         """What was asked for ends as the rules say: only late rows of this very module get into their windows; all else fails as before."""
         self.read_commits()
         _, files = self.tables["_lakeward/redrives"].fresh()
-        columns = '"partition", sequence, action, "offset", stage, product'
+        columns = '"partition", sequence, action, module, "offset", stage, product'
         asked = self.sql.execute(f"{self.rows(files, columns, partitioned=True)} ORDER BY 1, 2").fetchall() if files else []
         letters = {}
         for row in self.sql.execute(f"SELECT {names(LETTERS)} FROM all_letters ORDER BY coalesce(request, -1)").fetchall():
             letter = dict(zip(LETTERS, row))
-            letters[letter["partition"], letter["offset"], letter["product"]] = letter
-        wrong = self.check_asked(request, letters, asked)
-        for partition, sequence, action, offset, _, product in asked:
-            letter = letters.get((partition, offset, product))
+            letters[letter["module"], letter["partition"], letter["offset"], letter["product"]] = letter
+        wrong = self.check_asked(requests, before, letters, asked)
+        for partition, sequence, action, module, offset, _, product in asked:
+            letter = letters.get((module, partition, offset, product))
             if sequence != self.requests.get(partition, 0):
                 wrong.append(f"request {sequence} of partition {partition} does not follow on {self.requests.get(partition, 0)}")
             self.requests[partition] = sequence + 1
-            if letter is None or letter["status"] != "open" or action != "redrive":
+            if letter is None or letter["status"] != "open":
                 wrong.append(f"request {sequence} of partition {partition}, {action}, is about {letter}")
                 continue
-            letter |= {"tries": letter["tries"] + 1, "request": sequence}
-            if product is not None and self.made_by(partition, offset) == active:
-                letter |= {"status": "redriven", "value": None}
-                late_for = "late_for_hour" if product == "retail/sales_by_country" else "late_for_day"
-                self.sql.execute(
-                    f"UPDATE all_sales SET {late_for} = false WHERE _lakeward_partition = ? AND _lakeward_offset = ?",
-                    [partition, offset])
+            letter["request"] = sequence
+            self.settle(letter, action, active)
             for table in ("all_letters", "new_letters"):
                 self.sql.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(LETTERS))})", list(letter.values()))
         return wrong[:5]
 
-    def check_asked(self, request, letters, asked):
+    def settle(self, letter, action, active):
+        """What becomes of a letter that somebody asked for."""
+        module, product = letter["module"], letter["product"]
+        if action == "discard":
+            reason = letter["reason"] and f"{letter['reason']}; discarded by ann"
+            letter |= {"status": "discarded", "value": None, "reason": reason}
+            self.settled["discarded"] += 1
+            return
+        letter["tries"] += 1
+        self.settled["redriven"] += 1
+        if product is not None and self.made_by(module, letter["partition"], letter["offset"]) == active[module]:
+            letter |= {"status": "redriven", "value": None}
+            of = [module, letter["partition"], letter["offset"]]
+            self.sql.execute(f"UPDATE all_sales SET {late_for(letter)} = false WHERE {SALE}", of)
+            self.settled["redriven_with_rows"] += 1
+        else:
+            self.settled["redriven_dead_letters"] += 1
+
+    def check_asked(self, requests, before, letters, asked):
         """As many letters were asked for as was said, and all that were open before and meet the conditions are among them."""
-        if request["letters"] is None:
-            return []
         wrong = []
-        if sum(request["letters"]) != len(asked):
-            wrong.append(f"{request['letters']} letters were said to be requested, and {len(asked)} are")
-        taken = {(partition, offset, product) for partition, _, _, offset, _, product in asked}
-        for (partition, offset, product), letter in letters.items():
-            meets = request["stage"] in (None, letter["stage"]) and request["partition"] in (None, partition)
-            is_old = offset < request["before"][partition]
-            if meets and is_old and letter["status"] == "open" and (partition, offset, product) not in taken:
+        said = collections.Counter()
+        for request in requests:
+            said[request["action"]] += request["letters"]
+        found = collections.Counter(action for _, _, action, *_ in asked)
+        if +said != found:
+            wrong.append(f"{dict(said)} letters were said to be requested, and {dict(found)} are")
+        taken = {(module, partition, offset, product) for partition, _, _, module, offset, _, product in asked}
+        for identity, letter in letters.items():
+            _, partition, offset, product = identity
+            meets = lambda request: all(request[name] in (None, letter[name]) for name in ["module", "stage", "partition"])
+            is_old = offset < before[partition]
+            if is_old and letter["status"] == "open" and identity not in taken and any(map(meets, requests)):
                 wrong.append(f"{partition}:{offset} of {product} is an open dead letter and was not requested")
         return wrong
 
-    def check_gold(self):
+    def check_gold(self, modules):
         wrong = []
-        for path, (expected, columns) in GOLD.items():
+        for path, expected, columns in (table for module in modules for table in gold(module)):
             files = self.tables[path].latest().file_uris()
             found = self.rows(files, columns) if files else f"SELECT * FROM ({expected}) LIMIT 0"
             wrong += self.differences(path, expected, found)
@@ -312,12 +362,11 @@ class Checker:
         prefix = self.lake["location"].rstrip("/")
         url = prefix if "://" in prefix else f"file://{prefix}"
         wrong = []
-        both = {
-            "silver/retail/sales": (f"SELECT {names(SALES)} FROM all_sales", names(SALES)),
-            "_lakeward/dead_letters": (f"SELECT {COMPARED_LETTERS} FROM all_letters", COMPARED_LETTERS),
-            **GOLD,
-        }
-        for path, (expected, columns) in both.items():
+        sales = f"SELECT {names(SALES)} FROM all_sales WHERE module = "
+        both = [(silver(module), f"{sales}'{module}'", names(SALES)) for module in MODULES]
+        both.append(("_lakeward/dead_letters", f"SELECT {COMPARED_LETTERS} FROM all_letters", COMPARED_LETTERS))
+        both += [table for module in MODULES for table in gold(module)]
+        for path, expected, columns in both:
             found = f"SELECT {columns} FROM delta_scan('{url}/{path}')"
             wrong += self.differences(f"{path} by DuckDB", expected, found)
             rows = deltalake.QueryBuilder().register("t", self.tables[path].latest()).execute('SELECT * FROM t')
@@ -326,9 +375,9 @@ class Checker:
         return wrong
 
     def compact(self):
-        silver = self.tables["silver/retail/sales"]
+        table_of = self.tables[silver(MODULES[0])]
         try:
-            table = deltalake.DeltaTable(silver.url, storage_options=silver.options)
+            table = deltalake.DeltaTable(table_of.url, storage_options=table_of.options)
             metrics = table.optimize.compact()
         except deltalake.exceptions.CommitFailedError as error:
             return f"it gave way: {error}"

@@ -2,11 +2,12 @@
 
 use crate::generator::Events;
 use crate::orders::Decision;
+use crate::redrives::Request;
 use anyhow::{Context, Result, anyhow, bail};
 use lakeward_tests::lake::Lake;
 use lakeward_tests::readers::Readers;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,6 +21,15 @@ pub(crate) struct Checker {
     process: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+}
+
+/// Where a rewind may lead: what no other has undone.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Targets {
+    /// The numbers of micro-batches.
+    pub(crate) micro_batches: Vec<i64>,
+    /// Digests before whose first micro-batch there is another.
+    pub(crate) digests: Vec<String>,
 }
 
 impl Checker {
@@ -48,16 +58,45 @@ impl Checker {
         self.ask("expect", &json!({"sales": sales, "dead_letters": dead_letters}))
     }
 
-    /// How far the commits table has got, by partition.
+    /// How far the commits table has got, by partition, for whoever reads first.
     pub(crate) fn standing(&mut self) -> Result<Vec<i64>> {
-        let found: BTreeMap<String, i64> = self.ask("standing", &json!({}))?;
-        (0..found.len()).map(|partition| found.get(&partition.to_string()).copied().context("a gap")).collect()
+        Ok(self.standings()?.remove("").unwrap_or_default())
     }
 
-    /// What is wrong with rows, dead letters and commits, when `sent` records have been sent to each partition and the newest commit is
-    /// to be of the module `active`.
-    pub(crate) fn check(&mut self, sent: &[i64], active: &str) -> Result<Vec<String>> {
+    /// The same for each module, and under no name for whoever reads first.
+    pub(crate) fn standings(&mut self) -> Result<BTreeMap<String, Vec<i64>>> {
+        self.ask("standings", &json!({}))
+    }
+
+    /// What changes with whatever is committed for a module.
+    pub(crate) fn stands(&mut self, module: &str) -> Result<Value> {
+        self.ask("stands", &json!({"module": module}))
+    }
+
+    /// What is wrong with rows, dead letters and commits, when `sent` records have been sent to each partition and the newest commits are
+    /// to be of these digests by module.
+    pub(crate) fn check(&mut self, sent: &[i64], active: &Value) -> Result<Vec<String>> {
         self.ask("check", &json!({"sent": sent, "active": active}))
+    }
+
+    /// What is wrong with the rows and dead letters of one module, which is to have all that was sent.
+    pub(crate) fn check_module(&mut self, module: &str) -> Result<Vec<String>> {
+        self.ask("check_module", &json!({"module": module}))
+    }
+
+    /// How many micro-batches were of modules that caught up beside the others, at the last check.
+    pub(crate) fn apart(&mut self) -> Result<u64> {
+        self.ask("apart", &json!({}))
+    }
+
+    /// The version of the commits table.
+    pub(crate) fn version(&mut self) -> Result<i64> {
+        self.ask("version", &json!({}))
+    }
+
+    /// What a rewind of a module may lead to; the micro-batches only since a version of the commits table.
+    pub(crate) fn targets(&mut self, module: &str, since: i64) -> Result<Targets> {
+        self.ask("targets", &json!({"module": module, "since": since}))
     }
 
     /// The log of deployments, as it stands in its table.
@@ -70,15 +109,15 @@ impl Checker {
         self.ask("redrives", &json!({}))
     }
 
-    /// Takes what was asked for since the last time and is done by now by the module `active` into the record; says what of it should not
-    /// have been asked for, or should have been and was not.
-    pub(crate) fn answered(&mut self, request: &Value, active: &str) -> Result<Vec<String>> {
-        self.ask("answered", &json!({"request": request, "active": active}))
+    /// Takes what was asked for since the last time, when `before` was sent, and is done by now by the `active` modules into the record;
+    /// says what of it should not have been asked for, or should have been and was not.
+    pub(crate) fn answered(&mut self, requests: &[Request], before: &[i64], active: &Value) -> Result<Vec<String>> {
+        self.ask("answered", &json!({"requests": requests, "before": before, "active": active}))
     }
 
-    /// What is wrong with the gold tables.
-    pub(crate) fn check_gold(&mut self) -> Result<Vec<String>> {
-        self.ask("check_gold", &json!({}))
+    /// What is wrong with the gold tables of these modules.
+    pub(crate) fn check_gold(&mut self, modules: &[&str]) -> Result<Vec<String>> {
+        self.ask("check_gold", &json!({"modules": modules}))
     }
 
     /// What is wrong with any table, read from its beginning by two engines.

@@ -7,8 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Bytes of the disk: some hundred times what a lake of a few dozen rounds takes.
-const SIZE: &str = "size=256m";
+/// Bytes of the disk: several times what a lake of a few dozen rounds takes, whose files are many and of a page at least.
+const SIZE: &str = "size=1g";
 
 /// Disk space in memory, mounted on a folder.
 #[derive(Debug)]

@@ -39,8 +39,12 @@ pub enum Kind {
     DiskFull,
     /// Another version is deployed or the earlier one rolled back to, and an instance dies around the order.
     Deploy,
-    /// The module is paused and resumed, with a death in between.
+    /// The module is paused and resumed, with a death in between, while another goes on.
     Pause,
+    /// The module goes back to an earlier micro-batch and catches up, while another goes on and an instance dies.
+    Rewind,
+    /// The object store lies, hangs or refuses while one of these orders is given and an instance dies.
+    DeployUnderLies,
     /// A shadow runs while an instance dies, and is then promoted or ended.
     Shadow,
     /// Two operators deploy different versions at the same moment.
@@ -67,9 +71,14 @@ impl Kind {
             Self::KillAtPoint => 40,
             Self::Kill => 15,
             Self::Deploy => 20,
-            Self::Redrive => 12,
+            Self::Redrive | Self::Rewind => 12,
             Self::Pause | Self::Shadow | Self::TwoOperators => 8,
-            Self::Zombie | Self::Compaction | Self::StoreFails | Self::StoreLies | Self::KillUnderLies => 10,
+            Self::Zombie
+            | Self::Compaction
+            | Self::StoreFails
+            | Self::StoreLies
+            | Self::KillUnderLies
+            | Self::DeployUnderLies => 10,
             Self::Restart | Self::DiskFull | Self::StoreHangs | Self::Join | Self::Leave => 6,
             Self::Rolling => 4,
             Self::Broker => 2,
@@ -79,7 +88,7 @@ impl Kind {
     /// Why a run cannot have this kind; `None` where it can.
     pub(crate) fn missing(self, means: Means) -> Option<&'static str> {
         match self {
-            Self::StoreFails | Self::StoreHangs | Self::StoreLies | Self::KillUnderLies => {
+            Self::StoreFails | Self::StoreHangs | Self::StoreLies | Self::KillUnderLies | Self::DeployUnderLies => {
                 (!means.store).then_some("it needs --lake s3")
             }
             Self::DiskFull => (!means.disk).then_some("it needs --lake file, and root to mount a small disk"),
@@ -102,9 +111,9 @@ impl fmt::Display for Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     pub(crate) kind: Kind,
-    /// Where a process kills itself, for [`Kind::KillAtPoint`].
+    /// Where a process kills itself.
     pub(crate) point: &'static str,
-    /// At which pass.
+    /// At which pass, for [`Kind::KillAtPoint`].
     pub(crate) pass: u64,
     /// When it begins, after the first record of the round.
     pub(crate) after: Duration,
@@ -124,7 +133,7 @@ impl Fault {
             }
             drawn -= kind.weight();
         }
-        let point = random.choose(&POINTS);
+        let point = point(random, kind);
         // These are passed a dozen times a micro-batch, the others once or twice.
         let passes = if matches!(point, "file.written" | "entry.put") { 16 } else { 3 };
         Self {
@@ -135,6 +144,18 @@ impl Fault {
             length: Duration::from_millis(random.between(200, 1_200)),
         }
     }
+}
+
+/// A point that rounds of a kind may pass: half of the deaths of a rewind are in the taking back itself.
+fn point(random: &mut Random, kind: Kind) -> &'static str {
+    let is_rewind = kind == Kind::Rewind && random.per_mille(500);
+    let points: Vec<_> = POINTS.into_iter().filter(|point| is_of_rewind(point) == is_rewind).collect();
+    random.choose(&points)
+}
+
+/// Whether only a rewind passes the point.
+pub(crate) fn is_of_rewind(point: &str) -> bool {
+    point.starts_with("rewind.")
 }
 
 impl fmt::Display for Fault {
@@ -160,9 +181,9 @@ mod tests {
         for kind in kinds {
             assert!(drawn.iter().any(|fault| fault.kind == *kind), "{kind}");
         }
-        let kills: Vec<_> = drawn.iter().filter(|fault| fault.kind == Kind::KillAtPoint).collect();
         for point in POINTS {
-            assert!(kills.iter().any(|fault| fault.point == point), "{point}");
+            let kind = if is_of_rewind(point) { Kind::Rewind } else { Kind::KillAtPoint };
+            assert!(drawn.iter().any(|fault| fault.kind == kind && fault.point == point), "{point}");
         }
     }
 
@@ -170,6 +191,6 @@ mod tests {
     fn what_the_run_lacks_is_not_drawn() {
         let none = Means { store: false, disk: false, instances: 1 };
         let lacking: Vec<_> = Kind::value_variants().iter().filter(|kind| kind.missing(none).is_some()).collect();
-        assert_eq!(lacking.len(), 8);
+        assert_eq!(lacking.len(), 9);
     }
 }

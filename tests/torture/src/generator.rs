@@ -18,7 +18,7 @@ const COUNTRIES: [&str; 6] = ["United Kingdom", "France", "EIRE", "Germany", "Ch
 const NAMES: [&str; 5] =
     [" WHITE METAL LANTERN", "RED SPOT CUP ", "\"QUOTED\", WITH COMMA", "£ SIGN MUG", "  PLASTERS IN TIN  "];
 
-/// A row of `silver/retail/sales` that must be there.
+/// A row of `sales` that must be there, of each module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Sale {
     partition: usize,
@@ -49,6 +49,7 @@ pub(crate) struct DeadLetter {
     stage: &'static str,
     /// Where the module words it; the host's own words are free.
     reason: Option<String>,
+    /// The name without its owner's.
     product: Option<&'static str>,
     value: String,
 }
@@ -129,7 +130,7 @@ impl Generator {
         let line = self.line(random, at_s);
         let value = line.json(&line.price());
         let sale = line.sale(partition, self.next[partition], (late_for_hour, late_for_day));
-        let missed = [(late_for_hour, "retail/sales_by_country"), (late_for_day, "retail/top_products")];
+        let missed = [(late_for_hour, "sales_by_country"), (late_for_day, "top_products")];
         for (_, product) in missed.into_iter().filter(|(late, _)| *late) {
             let value = value.clone();
             let (stage, reason, product) = ("aggregate", None, Some(product));

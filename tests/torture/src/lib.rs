@@ -8,6 +8,7 @@ mod orders;
 mod redrives;
 mod releases;
 mod report;
+mod rewinds;
 mod round;
 mod world;
 
@@ -90,6 +91,8 @@ pub fn run(settings: &Settings, binary: &Path, mut say: impl FnMut(&str)) -> Res
         summary.records += played.records;
         *summary.faults.entry(fault.kind).or_default() += 1;
         summary.recoveries.extend(played.recovered);
+        summary.apart += u64::from(played.apart > 0);
+        summary.seen_apart += u64::from(played.was_seen_apart);
         if let Some(wrong) = wrong {
             say(&format!("  {wrong}"));
             if let Some(proxy) = &world.proxy {

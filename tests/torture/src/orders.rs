@@ -6,8 +6,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::process::{Child, Command, Stdio};
 
-/// The module of every round.
+/// The module that orders are about.
 pub(crate) const MODULE: &str = "retail";
+
+/// Another owner's over the same topic, which does the same and is to go on whatever befalls the first.
+pub(crate) const OTHER: &str = "wholesale";
+
+/// The modules of every round.
+pub(crate) const MODULES: [&str; 2] = [MODULE, OTHER];
 
 /// Whoever gives orders, with the token.
 pub(crate) const OPERATORS: [(&str, &str); 2] = [("ann", "ann-has-a-long-token"), ("bob", "bob-has-a-long-token")];
@@ -21,6 +27,7 @@ const FIRST: &str = "was first";
 /// A row of the log of deployments.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Decision {
+    module: String,
     sequence: i64,
     action: String,
     digest: Option<String>,
@@ -41,20 +48,27 @@ impl Standing {
     /// Where the module stands after these decisions.
     pub(crate) fn of(log: &[Decision]) -> Self {
         let mut standing = Self::default();
-        for decision in log {
+        for decision in log.iter().filter(|decision| decision.module == MODULE) {
             match decision.action.as_str() {
                 "deploy" | "promote" => standing.digests.extend(decision.digest.clone()),
-                "rollback" => standing.digests.truncate(standing.digests.len().saturating_sub(1)),
+                "rollback" => standing.roll_back(),
+                // In the code it leads back only where that was asked for, to the digest before.
+                "rewind" if decision.digest.is_some() => standing.roll_back(),
                 "shadow" => standing.shadow.clone_from(&decision.digest),
                 "pause" => standing.is_paused = true,
                 "resume" => standing.is_paused = false,
                 _ => {}
             }
-            if matches!(decision.action.as_str(), "deploy" | "promote" | "rollback" | "end_shadow") {
+            if matches!(decision.action.as_str(), "deploy" | "promote" | "end_shadow") {
                 standing.shadow = None;
             }
         }
         standing
+    }
+
+    fn roll_back(&mut self) {
+        self.digests.truncate(self.digests.len().saturating_sub(1));
+        self.shadow = None;
     }
 
     pub(crate) fn active(&self) -> &str {
@@ -135,16 +149,12 @@ pub(crate) fn holds(log: &[Decision], why: &str) -> bool {
 /// What is wrong with the log, when these orders were given.
 pub(crate) fn judge(log: &[Decision], orders: &[Order]) -> Vec<String> {
     let mut wrong = Vec::new();
-    for (expected, decision) in (1..).zip(log) {
-        if decision.sequence != expected {
-            wrong.push(format!("the log of deployments has number {} where {expected} follows", decision.sequence));
-        }
-        let is_ordered = orders.iter().any(|order| decision.why.as_ref() == Some(&order.why));
-        let is_first = expected == 1 && decision.who == CONFIGURATION && decision.action == "deploy";
-        if is_ordered == is_first {
-            wrong.push(format!("nobody ordered {decision:?}"));
-        }
+    for module in MODULES {
+        wrong.extend(judge_module(log.iter().filter(|decision| decision.module == module), orders));
     }
+    wrong.extend(
+        log.iter().filter(|of| !MODULES.contains(&of.module.as_str())).map(|of| format!("nobody knows {of:?}")),
+    );
     for Order { why, outcome } in orders {
         let found: Vec<&Decision> = log.iter().filter(|decision| decision.why.as_ref() == Some(why)).collect();
         let is_right = match outcome {
@@ -159,6 +169,22 @@ pub(crate) fn judge(log: &[Decision], orders: &[Order]) -> Vec<String> {
     wrong
 }
 
+/// What is wrong with the log of one module: it begins with what the configuration names, and all else was ordered.
+fn judge_module<'a>(log: impl Iterator<Item = &'a Decision>, orders: &[Order]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (expected, decision) in (1..).zip(log) {
+        if decision.sequence != expected {
+            wrong.push(format!("the log of deployments has number {} where {expected} follows", decision.sequence));
+        }
+        let is_ordered = orders.iter().any(|order| decision.why.as_ref() == Some(&order.why));
+        let is_first = expected == 1 && decision.who == CONFIGURATION && decision.action == "deploy";
+        if is_ordered == is_first {
+            wrong.push(format!("nobody ordered {decision:?}"));
+        }
+    }
+    wrong
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +192,15 @@ mod tests {
     fn decision(sequence: i64, action: &str, digest: &str, why: &str) -> Decision {
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let who = if why.is_empty() { CONFIGURATION } else { "ann" };
-        Decision { sequence, action: action.to_owned(), digest: text(digest), who: who.to_owned(), why: text(why) }
+        let module = MODULE.to_owned();
+        Decision {
+            module,
+            sequence,
+            action: action.to_owned(),
+            digest: text(digest),
+            who: who.to_owned(),
+            why: text(why),
+        }
     }
 
     fn taken(sequence: i64) -> Outcome {
@@ -215,5 +249,9 @@ mod tests {
         assert_eq!((shadow.active(), shadow.previous(), shadow.shadow.as_deref()), ("b", Some("a"), Some("c")));
         let end = Standing::of(&log);
         assert_eq!((end.active(), end.previous(), end.shadow.as_deref(), end.is_paused), ("b", Some("a"), None, true));
+        let after = |digest| Standing::of(&[&log[..4], &[decision(5, "rewind", digest, "x")]].concat());
+        assert_eq!((after("").active(), after("b").active()), ("c", "b"));
+        let other = Decision { module: OTHER.to_owned(), ..decision(5, "deploy", "d", "x") };
+        assert_eq!(Standing::of(&[&log[..], &[other]].concat()).active(), "b");
     }
 }

@@ -1,10 +1,12 @@
-//! Rounds in which operators deploy, shadow, promote, roll back, pause and resume while instances die around the order.
+//! Rounds in which operators deploy, shadow, promote and roll back while instances die around the order; and how orders are given.
 
+use crate::fault::is_of_rewind;
 use crate::orders::{self, Asked, MODULE, Order, Outcome, Standing};
-use crate::round::{Round, SIGKILL};
+use crate::round::{FAILS, HANGS, LIES, NONE, Round, SIGKILL};
 use crate::world::{LIMIT, Version};
 use anyhow::{Context, Result, bail, ensure};
 use lakeward::fault::VARIABLE;
+use lakeward_tests::store_proxy::Mischief;
 use lakeward_tests::wait;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
@@ -13,6 +15,11 @@ use std::time::{Duration, Instant};
 const ARMED_LIMIT: Duration = Duration::from_secs(8);
 /// How long its end is waited for before more records are sent.
 const ARMED_LOOK: Duration = Duration::from_millis(300);
+
+/// Passes of a point among which the last one of an instance is.
+const PASSES: u64 = 12;
+/// The same of the points that a rewind passes with each of the module's tables.
+const REWIND_PASSES: u64 = 7;
 
 /// Records that a shadow compares at least before it is judged.
 const COMPARED: &str = "50";
@@ -30,25 +37,6 @@ impl Round<'_> {
         let (before, begun) = self.take_amid_a_kill(&order)?;
         let active = self.world.standing()?;
         ensure!(active.active() == target, "{order:?} came to {active:?}");
-        self.go_on(&before, begun)
-    }
-
-    /// While the module is paused nothing is committed, whatever dies; then nothing is missing.
-    pub(crate) fn pause(&mut self) -> Result<()> {
-        self.all_ready()?;
-        self.take_amid_a_kill(&["pause", MODULE])?;
-        self.follow()?;
-        let stands = self.world.checker.standing()?;
-        self.while_sending(|round| {
-            wait::moment(round.fault.after);
-            round.victim().kill()
-        })?;
-        self.replace_the_dead()?;
-        self.all_ready()?;
-        self.follow()?;
-        self.while_sending(|_| Ok(()))?;
-        ensure!(self.world.checker.standing()? == stands, "records were committed while the module was paused");
-        let (before, begun) = self.take_amid_a_kill(&["resume", MODULE])?;
         self.go_on(&before, begun)
     }
 
@@ -110,8 +98,24 @@ impl Round<'_> {
         self.go_on(&before, begun)
     }
 
+    /// An order is given while the store cannot be relied on, and an instance dies.
+    pub(crate) fn deploy_under_lies(&mut self) -> Result<()> {
+        let (mischief, how) = self.random.choose(&[(LIES, "lies"), (HANGS, "hangs"), (FAILS, "fails")]);
+        self.mischief = mischief;
+        let before = self.proxy_mischief(NONE)?;
+        match self.random.between(0, 5) {
+            0 => self.pause()?,
+            1 => self.shadow()?,
+            2 | 3 => self.rewind()?,
+            _ => self.deploy()?,
+        }
+        let (met, note) = (self.proxy_mischief(NONE)? - before, self.played.note.take().unwrap_or_default());
+        self.played.note = Some(format!("{note}; the store {how}, {met} requests met with it"));
+        Ok(())
+    }
+
     /// Gives an order amid a kill, and once more where it is not in the log then. When the dead were replaced, and where the commits stood.
-    fn take_amid_a_kill(&mut self, order: &[&str]) -> Result<(Vec<i64>, Instant)> {
+    pub(crate) fn take_amid_a_kill(&mut self, order: &[&str]) -> Result<(Vec<i64>, Instant)> {
         let given = self.order_amid_a_kill(order)?;
         let (before, begun) = (self.world.checker.standing()?, wait::now());
         self.replace_the_dead()?;
@@ -134,9 +138,11 @@ impl Round<'_> {
         } else {
             let (mut given, moment) = (None, self.fault.after + self.fault.length);
             self.while_sending(|round| {
+                round.misbehave(round.mischief);
                 let asked = round.ask(operator, order)?;
                 wait::moment(moment);
                 round.victim().kill()?;
+                round.misbehave(NONE);
                 given = Some(asked.order()?);
                 Ok(())
             })?;
@@ -149,6 +155,7 @@ impl Round<'_> {
     /// One instance ends itself at a point of the commit while the order is given.
     fn order_to_the_armed(&mut self, operator: usize, order: &[&str]) -> Result<Order> {
         self.arm()?;
+        self.misbehave(self.mischief);
         let mut asked = self.ask(operator, order)?;
         let begun = wait::now();
         loop {
@@ -165,13 +172,22 @@ impl Round<'_> {
             }
         }
         self.disarm()?;
+        self.misbehave(NONE);
         asked.order()
+    }
+
+    /// From here on the store does this, where there is one before which a proxy stands.
+    fn misbehave(&self, mischief: Mischief) {
+        if let Some(proxy) = &self.world.proxy {
+            proxy.set(mischief);
+        }
     }
 
     /// Another instance takes the place of one, and will end itself at a point of the commit.
     pub(crate) fn arm(&mut self) -> Result<()> {
         self.victim().kill()?;
-        let armed = format!("{}:{}", self.fault.point, self.random.between(1, 12));
+        let passes = if is_of_rewind(self.fault.point) { REWIND_PASSES } else { PASSES };
+        let armed = format!("{}:{}", self.fault.point, self.random.between(1, passes + 1));
         self.world.start(self.epoch, &[(VARIABLE, &armed)])?;
         let armed = self.epoch.instances.last_mut().context("the armed instance is there")?;
         // It may pass its point before it is ready.
@@ -227,13 +243,13 @@ impl Round<'_> {
     }
 
     /// Waits until all instances are where the log is.
-    fn follow(&mut self) -> Result<()> {
+    pub(crate) fn follow(&mut self) -> Result<()> {
         let standing = self.world.standing()?;
         self.epoch.follow(&standing)
     }
 
     /// All instances are where the log is, and more records come: their commits are of the active module.
-    fn go_on(&mut self, before: &[i64], begun: Instant) -> Result<()> {
+    pub(crate) fn go_on(&mut self, before: &[i64], begun: Instant) -> Result<()> {
         self.follow()?;
         self.while_sending(|_| Ok(()))?;
         self.recovered(before, begun)

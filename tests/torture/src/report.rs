@@ -33,6 +33,10 @@ pub struct Summary {
     pub faults: BTreeMap<Kind, u64>,
     /// From the end of each fault to the first commit.
     pub recoveries: Vec<Duration>,
+    /// Rounds in which a module caught up beside the others, by the commits table.
+    pub apart: u64,
+    /// Rounds in which an instance was seen to say so.
+    pub seen_apart: u64,
     /// What went wrong.
     pub failures: Vec<Failure>,
     /// Whether `lakeward verify` was asked as well.
@@ -45,6 +49,11 @@ impl fmt::Display for Summary {
         writeln!(f, "seed {seed}: {rounds} rounds, {records} records, {} failures", self.failures.len())?;
         let faults: Vec<_> = self.faults.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         writeln!(f, "faults: {}", faults.join(", "))?;
+        let (apart, seen) = (self.apart, self.seen_apart);
+        writeln!(
+            f,
+            "a module caught up beside the other in {apart} rounds, and the status was seen to say so in {seen}"
+        )?;
         let mut sorted = self.recoveries.clone();
         sorted.sort_unstable();
         if let (Some(median), Some(longest)) = (sorted.get(sorted.len() / 2), sorted.last()) {
@@ -71,7 +80,8 @@ pub(crate) fn line(round: u64, fault: &Fault, played: &Played, verdict: &str, to
     let recovered =
         played.recovered.map_or_else(String::new, |time| format!("recovered in {:.2} s", time.as_secs_f64()));
     let note = played.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
+    let apart = if played.apart > 0 { format!("; {} micro-batches apart", played.apart) } else { String::new() };
     let fault = fault.to_string();
     let (records, took) = (played.records, took.as_secs_f64());
-    format!("round {round:>4}  {fault:<22} {recovered:<22} {records:>5} records  {took:>5.1} s  {verdict}{note}")
+    format!("round {round:>4}  {fault:<22} {recovered:<22} {records:>5} records  {took:>5.1} s  {verdict}{note}{apart}")
 }

@@ -24,17 +24,18 @@ const ARMED_LIMIT_ON_S3: Duration = Duration::from_secs(8);
 /// How long it is watched before more records are sent.
 const ARMED_LOOK: Duration = Duration::from_millis(600);
 
+/// Nothing goes wrong.
+pub(crate) const NONE: Mischief =
+    Mischief { refuse: 0, deny: 0, cut: 0, repeat: 0, hang: 0, slow: 0, hold: Duration::ZERO, delay: Duration::ZERO };
+
 /// Half of what is asked is done and denied.
-const LIES: Mischief = Mischief {
-    refuse: 0,
-    deny: 200,
-    cut: 200,
-    repeat: 300,
-    hang: 0,
-    slow: 0,
-    hold: Duration::ZERO,
-    delay: Duration::ZERO,
-};
+pub(crate) const LIES: Mischief = Mischief { deny: 200, cut: 200, repeat: 300, ..NONE };
+
+/// Answers come later than the client waits.
+pub(crate) const HANGS: Mischief = Mischief { hang: 300, hold: Duration::from_millis(1_500), ..NONE };
+
+/// Most of what is asked is refused.
+pub(crate) const FAILS: Mischief = Mischief { refuse: 700, ..NONE };
 
 /// What a round brought.
 #[derive(Debug, Default)]
@@ -45,6 +46,10 @@ pub(crate) struct Played {
     pub(crate) note: Option<String>,
     /// Records sent.
     pub(crate) records: u64,
+    /// Micro-batches of a module that caught up beside the other.
+    pub(crate) apart: u64,
+    /// Whether an instance was seen to say so.
+    pub(crate) was_seen_apart: bool,
     /// What the tables have wrong.
     pub(crate) wrong: Vec<String>,
 }
@@ -55,18 +60,24 @@ pub(crate) struct Round<'a> {
     pub(crate) epoch: &'a mut Epoch,
     pub(crate) fault: &'a Fault,
     pub(crate) random: &'a mut Random,
+    /// What the store does while an order is given.
+    pub(crate) mischief: Mischief,
     pub(crate) played: Played,
 }
 
 /// Plays a round.
 pub(crate) fn play(world: &mut World, epoch: &mut Epoch, fault: &Fault, random: &mut Random) -> Result<Played> {
-    let mut round = Round { world, epoch, fault, random, played: Played::default() };
+    let mut round = Round { world, epoch, fault, random, mischief: NONE, played: Played::default() };
+    let apart = round.world.checker.apart()?;
+    round.epoch.has_seen_catch_up = false;
     while round.epoch.instances.len() < round.world.means.instances {
         round.world.start(round.epoch, &[])?;
     }
     round.suffer()?;
     round.world.drained(round.epoch)?;
     round.played.wrong.extend(round.world.check(round.epoch)?);
+    round.played.apart = round.world.checker.apart()? - apart;
+    round.played.was_seen_apart = round.epoch.has_seen_catch_up;
     Ok(round.played)
 }
 
@@ -81,10 +92,8 @@ impl Round<'_> {
             Kind::Join => self.join(),
             Kind::Leave => self.leave(),
             Kind::Rolling => self.rolling(),
-            Kind::StoreFails => self.store(Mischief { refuse: 700, ..Mischief::default() }),
-            Kind::StoreHangs => {
-                self.store(Mischief { hang: 300, hold: Duration::from_millis(1_500), ..Mischief::default() })
-            }
+            Kind::StoreFails => self.store(FAILS),
+            Kind::StoreHangs => self.store(HANGS),
             Kind::StoreLies => self.store(LIES),
             Kind::KillUnderLies => self.kill_under_lies(),
             Kind::Compaction => self.compaction(),
@@ -92,6 +101,8 @@ impl Round<'_> {
             Kind::Deploy => self.deploy(),
             Kind::Pause => self.pause(),
             Kind::Shadow => self.shadow(),
+            Kind::Rewind => self.rewind(),
+            Kind::DeployUnderLies => self.deploy_under_lies(),
             Kind::TwoOperators => self.two_operators(),
             Kind::Redrive => self.redrive(),
         }
@@ -214,7 +225,7 @@ impl Round<'_> {
             wait::moment(round.fault.length);
             Ok(())
         })?;
-        let after = self.proxy_mischief(Mischief::default())?;
+        let after = self.proxy_mischief(NONE)?;
         self.played.note = Some(format!("{} requests met with it", after - before));
         self.recover()
     }
@@ -228,12 +239,12 @@ impl Round<'_> {
             wait::moment(round.fault.length);
             Ok(())
         })?;
-        self.proxy_mischief(Mischief::default())?;
+        self.proxy_mischief(NONE)?;
         self.recover()
     }
 
     /// Gives the proxy a plan; gives back how many requests have met with mischief so far.
-    fn proxy_mischief(&mut self, mischief: Mischief) -> Result<u64> {
+    pub(crate) fn proxy_mischief(&mut self, mischief: Mischief) -> Result<u64> {
         let proxy = self.world.proxy.as_ref().context("the lake is behind no proxy")?;
         proxy.set(mischief);
         Ok(proxy.seen().mischief)

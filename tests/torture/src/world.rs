@@ -4,7 +4,8 @@ use crate::checker::Checker;
 use crate::disk::Disk;
 use crate::fault::Means;
 use crate::generator::Generator;
-use crate::orders::{self, Asked, MODULE, OPERATORS, Order, Standing};
+use crate::orders::{self, Asked, MODULE, MODULES, OPERATORS, OTHER, Order, Standing};
+use crate::redrives::Request;
 use crate::{LakeKind, Settings};
 use anyhow::{Context, Result, bail, ensure};
 use lakeward::transform::ModuleFile;
@@ -20,6 +21,7 @@ use lakeward_tests::random::Random;
 use lakeward_tests::readers::Readers;
 use lakeward_tests::store_proxy::StoreProxy;
 use lakeward_tests::{command, retail, wait};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +33,10 @@ use tempfile::TempDir;
 const PIPELINE: &str = "torture";
 /// Partitions of the topic.
 const PARTITIONS: i32 = 4;
+/// Records between two modules from which on they are read apart: so few that one that was paused for a second catches up beside the other.
+const BEHIND: &str = "150";
+/// Records of a micro-batch behind the live edge: a module that catches up there commits several times.
+const ROWS: &str = "250";
 /// How long anything may take before it counts as stuck.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// How long an instance may take until it runs what is deployed: that it looks, compiles, and is given partitions again.
@@ -48,6 +54,8 @@ pub(crate) struct World {
     product: Product,
     /// Builds of one module that do the same and differ in their digests; the first is the one that the configuration names.
     versions: Vec<Version>,
+    /// The digest of the other module: nobody changes it.
+    other: String,
     /// Whether this `lakeward` has the command `verify`.
     pub(crate) can_verify: bool,
     /// Whether the record is falsified.
@@ -84,8 +92,9 @@ impl World {
         let product = Product::new(binary.to_owned())?;
         let can_verify = command::works(product.command().args(["verify", "--help"]));
         let means = Means { store: is_s3, disk: !is_s3 && Disk::is_possible(), instances: settings.instances };
+        let other = Version::read(other(&product)?)?.digest;
         let (versions, falsify) = (Vec::new(), settings.falsify);
-        Ok(Self { kafka, checker, proxy, means, minio, product, versions, can_verify, falsify, lakes: 0 })
+        Ok(Self { kafka, checker, proxy, means, minio, product, versions, other, can_verify, falsify, lakes: 0 })
     }
 
     /// Builds of the module: made when the first round wants them.
@@ -134,6 +143,7 @@ impl World {
             runs: 0,
             orders: Vec::new(),
             asked: 0,
+            has_seen_catch_up: false,
             config,
             disk,
             folder,
@@ -146,6 +156,7 @@ impl World {
         // Small and frequent, so that a fault falls among the steps of many commits.
         config.text("micro_batch", "every", "200ms").text("gold", "every", "300ms").text("gold", "idle_after", "1h");
         config.set("workers", "count", "2").module(MODULE, &self.product.module(&format!("transforms/{MODULE}"))?);
+        config.set("micro_batch", "rows", ROWS).set("catch_up", "behind", BEHIND).module(OTHER, &other(&self.product)?);
         for (name, token) in OPERATORS {
             config.text(&format!("operators.{name}"), "token", token);
         }
@@ -180,13 +191,18 @@ impl World {
         Asked::new(command, why)
     }
 
-    /// Asks for dead letters to be redriven, as `conditions` choose them. How many that are; `None` where there is none, or it did not work.
-    pub(crate) fn redrive(&self, epoch: &Epoch, conditions: &[String]) -> Result<(Option<u64>, String)> {
+    /// Asks something of dead letters. How many that are; `None` where there is none, or it did not work.
+    pub(crate) fn request(&self, epoch: &Epoch, request: &Request) -> Result<(Option<u64>, String)> {
         let mut command = self.product.command();
-        command.args(["dead-letters", "redrive", "--who", "ann", "--json"]).args(conditions);
+        command.args(["dead-letters", request.action, "--who", OPERATORS[0].0, "--json"]).args(request.conditions());
         let output = command.arg("--config").arg(epoch.newest_config()).output().context("calling lakeward")?;
         let receipt = serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default();
         Ok((receipt["letters"].as_u64(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
+    /// The digests that are active, by module, where the one that is deployed stands so.
+    pub(crate) fn active(&self, standing: &Standing) -> Value {
+        json!({ MODULE: standing.active(), OTHER: self.other })
     }
 
     /// Where the module stands by the log of deployments.
@@ -214,14 +230,20 @@ impl World {
 
     /// Waits until all that was sent is committed.
     pub(crate) fn drained(&mut self, epoch: &mut Epoch) -> Result<()> {
+        self.drained_by(epoch, &MODULES)
+    }
+
+    /// Waits until all that was sent is committed by these modules, of which one reads first.
+    pub(crate) fn drained_by(&mut self, epoch: &mut Epoch, modules: &[&str]) -> Result<()> {
         let sent = epoch.generator.sent().to_vec();
-        let mut standing = Vec::new();
+        let mut standings = std::collections::BTreeMap::new();
         wait::until_true(LIMIT, "all records to be committed", || {
             epoch.all_live()?;
-            standing = self.checker.standing()?;
-            Ok(standing == sent)
+            epoch.look_for_catch_up();
+            standings = self.checker.standings()?;
+            Ok(modules.iter().chain(&[""]).all(|module| standings.get(*module) == Some(&sent)))
         })
-        .with_context(|| format!("{sent:?} were sent, {standing:?} committed"))
+        .with_context(|| format!("{sent:?} were sent, {standings:?} committed"))
     }
 
     /// What is wrong with the lake, when it is to hold all that was sent.
@@ -232,20 +254,29 @@ impl World {
         if let Err(error) = epoch.follow(&standing) {
             wrong.push(format!("{error:#}"));
         }
-        wrong.append(&mut self.checker.check(epoch.generator.sent(), standing.active())?);
-        // Gold follows at its own pace.
-        let mut gold = Vec::new();
-        let followed = wait::until_true(GOLD_LIMIT, "gold", || {
-            gold = self.checker.check_gold()?;
-            Ok(gold.is_empty())
-        });
-        if followed.is_err() {
-            wrong.append(&mut gold);
-        }
+        wrong.append(&mut self.checker.check(epoch.generator.sent(), &self.active(&standing))?);
+        wrong.append(&mut self.check_gold(&MODULES)?);
         if self.can_verify {
             wrong.extend(self.verify(epoch)?);
         }
         Ok(wrong)
+    }
+
+    /// What is wrong with the tables of the module to which nothing is done, when it is to have all that was sent.
+    pub(crate) fn check_other(&mut self) -> Result<Vec<String>> {
+        let mut wrong = self.checker.check_module(OTHER)?;
+        wrong.append(&mut self.check_gold(&[OTHER])?);
+        Ok(wrong)
+    }
+
+    /// What stays wrong with gold, which follows at its own pace.
+    fn check_gold(&mut self, modules: &[&str]) -> Result<Vec<String>> {
+        let mut wrong = Vec::new();
+        let followed = wait::until_true(GOLD_LIMIT, "gold", || {
+            wrong = self.checker.check_gold(modules)?;
+            Ok(wrong.is_empty())
+        });
+        Ok(if followed.is_ok() { Vec::new() } else { wrong })
     }
 
     /// What `lakeward verify` says against the lake.
@@ -254,8 +285,20 @@ impl World {
         command.arg("verify").arg("--config").arg(epoch.newest_config());
         let output = command.output().context("calling lakeward verify")?;
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        Ok((!output.status.success()).then(|| format!("lakeward verify: {}", command::tail(&text, 10))))
+        let wrong = text.lines().filter(|line| !line.starts_with("ok ")).collect::<Vec<_>>().join("\n  ");
+        Ok((!output.status.success()).then(|| format!("lakeward verify: {}", command::tail(&wrong, 20))))
     }
+}
+
+/// The module that is the retail module of another owner.
+fn other(product: &Product) -> Result<PathBuf> {
+    product.variant(OTHER, OTHER, &[("owner = \"retail\"", "owner = \"wholesale\"")])
+}
+
+/// Whether an instance says that modules catch up; one that starts, or is dead, says nothing.
+fn says_catch_up(instance: &Instance) -> bool {
+    let status = instance.get("/v1/status").and_then(|answer| answer.json());
+    status.is_ok_and(|status| status["catch_up"].is_object())
 }
 
 /// One lake with its topic and the instances that write it.
@@ -266,6 +309,8 @@ pub(crate) struct Epoch {
     pub(crate) disk: Option<Disk>,
     /// Orders to the pipeline, each with its end.
     pub(crate) orders: Vec<Order>,
+    /// Whether an instance has said, since the round began, that modules catch up beside the others.
+    pub(crate) has_seen_catch_up: bool,
     asked: usize,
     runs: usize,
     config: Config,
@@ -277,15 +322,22 @@ impl Epoch {
         self.folder.path().join(format!("lakeward-{}.toml", self.runs))
     }
 
+    /// Asks the instances whether modules catch up.
+    fn look_for_catch_up(&mut self) {
+        self.has_seen_catch_up = self.has_seen_catch_up || self.instances.iter().any(says_catch_up);
+    }
+
     /// Waits until every instance says of the module what the log says, and runs what is active.
     pub(crate) fn follow(&mut self, standing: &Standing) -> Result<()> {
         let path = format!("/v1/modules/{MODULE}");
         let running = (!standing.is_paused).then(|| standing.active());
+        let mut has_seen_catch_up = false;
         for instance in &mut self.instances {
             let mut said = String::new();
             let followed =
                 instance.wait_for(FOLLOW_LIMIT, "an instance to follow the log of deployments", |instance| {
                     let Ok(answer) = instance.get(&path) else { return Ok(None) };
+                    has_seen_catch_up |= says_catch_up(instance);
                     said.clone_from(&answer.body);
                     let Ok(module) = answer.json() else { return Ok(None) };
                     let is_there = module["digest"] == standing.active()
@@ -296,6 +348,7 @@ impl Epoch {
                 });
             followed.with_context(|| format!("it says {said}, the log comes to {standing:?}"))?;
         }
+        self.has_seen_catch_up |= has_seen_catch_up;
         Ok(())
     }
 

@@ -1,0 +1,71 @@
+//! Whether somebody else writes for the partitions that this instance reads: an owner who woke up late finds out here, or at its next commit.
+
+use super::Error;
+use super::committer::Committer;
+use super::plan::TableKind;
+use super::session::Slot;
+use crate::checkpoint::SourcePartition;
+use crate::sink;
+
+impl Committer {
+    /// Where the state tables stand in the partitions that this instance reads, and in the redrives of these.
+    pub(super) fn own_states(&self) -> Vec<(usize, SourcePartition, Option<i64>)> {
+        let mut states = Vec::new();
+        for gold in &self.plan.golds {
+            let table = &self.tables.tables[gold.state_table];
+            for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.topic == gold.topic) {
+                let own = [&slot.partition, self.redrives.partition(index)];
+                states.extend(own.map(|of| (gold.state_table, of.clone(), table.offsets().get(of))));
+            }
+        }
+        states
+    }
+
+    /// Whether nobody else has moved them since. Whoever has believes to own them too, and is ahead: what is in our memory of these
+    /// partitions is older than the table, and no gold may be made of both.
+    pub(super) fn same_states(&self, stood: &[(usize, SourcePartition, Option<i64>)]) -> Result<(), Error> {
+        for (table, partition, stood) in stood {
+            let table = &self.tables.tables[*table];
+            let found = table.offsets().get(partition);
+            if found != *stood {
+                return Err(Error::Sink(sink::Error::Moved {
+                    table: table.path().to_owned(),
+                    partition: partition.clone(),
+                    expected: stood.unwrap_or(0),
+                    found: found.unwrap_or(0),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether somebody moved a product's offsets, or the topic to a new incarnation, while there was nothing to commit: a commit would
+    /// find out by itself.
+    pub(super) async fn look_for_moves(&mut self) -> Result<(), Error> {
+        for (index, table) in self.plan.tables.iter().enumerate().filter(|(_, table)| table.kind == TableKind::Silver) {
+            let of_topic = |slot: &&Slot| table.topic.is_none_or(|topic| topic == slot.topic);
+            let slots = self.slots.iter().enumerate().filter(|(_, slot)| of_topic(slot));
+            let own: Vec<&SourcePartition> =
+                slots.flat_map(|(index, slot)| [&slot.partition, self.redrives.partition(index)]).collect();
+            let table = &mut self.tables.tables[index];
+            let before: Vec<Option<i64>> = own.iter().map(|of| table.offsets().get(of)).collect();
+            table.catch_up(None).await?;
+            for (partition, before) in own.into_iter().zip(before) {
+                let now = table.offsets().get(partition);
+                let renewed = table
+                    .offsets()
+                    .iter()
+                    .any(|(of, _)| of.topic == partition.topic && of.incarnation > partition.incarnation);
+                if now != before || renewed {
+                    return Err(Error::Sink(sink::Error::Moved {
+                        table: table.path().to_owned(),
+                        partition: partition.clone(),
+                        expected: before.unwrap_or(0),
+                        found: now.unwrap_or(0),
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+}
