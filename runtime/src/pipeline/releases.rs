@@ -119,7 +119,7 @@ impl Releases {
         if let Some(module) = self.compiled.get(&file.digest) {
             return Ok(module.clone());
         }
-        let module = Module::load(&self.host, file)?.parked_after(self.config.park_after(&file.manifest.name));
+        let module = Module::load(&self.host, file)?;
         self.compiled.insert(file.digest.clone(), module.clone());
         Ok(module)
     }
@@ -303,7 +303,9 @@ impl Releases {
     pub(super) async fn module(&mut self, name: &str, digest: &str) -> Result<Module, Error> {
         let module = self.stored(digest).await?;
         let found = || module.manifest().name.clone();
-        module.deployed_as(name).ok_or_else(|| Error::ModuleName { configured: name.to_owned(), found: found() })
+        let named = module.deployed_as(name);
+        let named = named.ok_or_else(|| Error::ModuleName { configured: name.to_owned(), found: found() })?;
+        Ok(named.parked_after(self.config.park_after(name)))
     }
 
     /// The module of a digest under its own name: compiled, configured, or in the lake.

@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn another_digest_ends_a_parking_and_no_pause() {
-        use Action::{Deploy, EndShadow, Park, Pause, Promote, Resume, Rollback, Shadow};
+        use Action::{Deploy, EndShadow, Park, Pause, Promote, Rebuild, Resume, Rollback, Shadow};
         // What happens after `a` and `b` were deployed; whether the module is paused, and parked, then.
         #[track_caller]
         fn check(steps: &[(Action, &str)], is_paused: bool, is_parked: bool) {
@@ -257,6 +257,7 @@ mod tests {
         check(&[(Park, "")], true, true);
         check(&[(Park, ""), (Deploy, "c")], false, false);
         check(&[(Park, ""), (Rollback, "a")], false, false);
+        check(&[(Park, ""), (Rebuild, "c")], false, false);
         check(&[(Park, ""), (Shadow, "c"), (Promote, "c")], false, false);
         check(&[(Park, ""), (Shadow, "c"), (EndShadow, "")], true, true);
         // The same digest is no mended one.

@@ -7,7 +7,7 @@ use super::lower::Lowered;
 use super::patience::Search;
 use super::usage::{Most, Usage};
 use super::version::deployed_as;
-use super::{Error, Limits, ModuleFile, raise};
+use super::{Error, ModuleFile, raise};
 use crate::clock;
 use crate::columns::arrow_fields;
 use crate::config::Ratio;
@@ -115,12 +115,6 @@ impl Module {
     #[must_use]
     pub fn parked_after(self, share: Option<Ratio>) -> Self {
         Self { park_after: share, ..self }
-    }
-
-    /// What a call may use.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.host.limits
     }
 
     /// What the module says about itself.
