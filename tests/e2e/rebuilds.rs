@@ -43,7 +43,7 @@ fn rebuilt(stage: &Stage, fault: Option<&str>) -> Result<()> {
     let wholesale =
         stage.product()?.variant("wholesale", "wholesale", &[("owner = \"retail\"", "owner = \"wholesale\"")])?;
     config.module("wholesale", &wholesale);
-    let renamed = breaking(stage, "renamed", &[])?;
+    let renamed = breaking(stage, "regrouped", &[])?;
     let producer = Producer::new(&broker.bootstrap())?;
     let both = |instance: &mut Instance, offsets| {
         wait_products(instance, &[("retail/sales", offsets), ("wholesale/sales", offsets)])
@@ -156,7 +156,7 @@ fn together(stage: &Stage) -> Result<()> {
     broker.create_topic(retail::TOPIC, 4)?;
     let mut config = configured_with(stage, None)?;
     config.text("kafka.properties", "session.timeout.ms", "6000");
-    let renamed = breaking(stage, "renamed", &[])?;
+    let renamed = breaking(stage, "regrouped", &[])?;
     let producer = Producer::new(&broker.bootstrap())?;
     let mut first = stage.start(&mut config)?;
     first.wait_ready()?;
@@ -199,7 +199,7 @@ fn from_bronze(stage: &Stage) -> Result<()> {
     broker.create_topic(retail::TOPIC, 2)?;
     let mut config = configured_with(stage, None)?;
     config.set("topics.orders", "bronze", "true");
-    let renamed = breaking(stage, "renamed", &[])?;
+    let renamed = breaking(stage, "regrouped", &[])?;
     let producer = Producer::new(&broker.bootstrap())?;
     let mut instance = stage.start(&mut config)?;
     instance.wait_ready()?;
@@ -228,7 +228,7 @@ fn lossy(stage: &Stage) -> Result<()> {
     let broker = stage.broker()?;
     broker.create_topic(retail::TOPIC, 2)?;
     let mut config = configured_with(stage, None)?;
-    let renamed = breaking(stage, "renamed", &[])?;
+    let renamed = breaking(stage, "regrouped", &[])?;
     let producer = Producer::new(&broker.bootstrap())?;
     let mut instance = stage.start(&mut config)?;
     instance.wait_ready()?;

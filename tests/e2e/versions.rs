@@ -62,7 +62,7 @@ fn beside(stage: &Stage) -> Result<()> {
     broker.create_topic(retail::TOPIC, 4)?;
     let mut config = configured_with(stage, None)?;
     let producer = Producer::new(&broker.bootstrap())?;
-    let renamed = breaking(stage, "renamed", &[])?;
+    let renamed = breaking(stage, "regrouped", &[])?;
     let mut instance = stage.start(&mut config)?;
     instance.wait_ready()?;
     send(&producer, &events[..3_000])?;
@@ -143,7 +143,7 @@ fn no_version(stage: &Stage, instance: &Instance, renamed: &std::path::Path) -> 
 
 /// The version is deployed again, rolled back, shadowed and promoted; the plain module stays as it was.
 fn released_alone(stage: &Stage, instance: &mut Instance, producer: &Producer, events: &[Event]) -> Result<()> {
-    let loud = breaking(stage, "renamed-loud", &[("{ \"sale\" }", "{ \"SALE\" }")])?;
+    let loud = breaking(stage, "regrouped-loud", &[("{ \"sale\" }", "{ \"SALE\" }")])?;
     let loud = path(&loud)?;
     let both = |instance: &mut Instance, offsets| {
         wait_products(instance, &[("retail/sales", offsets), ("retail/sales_v2", offsets)])
