@@ -59,6 +59,7 @@ pub(super) async fn find(
     if let Some(rebuilt) = rows.iter().rposition(is_rebuild) {
         rows.drain(..=rebuilt);
     }
+    leave_out_undone(&mut rows, &manifest.name);
     let at = choose(&rows, &manifest.name, to, now_ms)?;
     let stay = &rows[at];
     let named: Checkpoint = stay
@@ -107,6 +108,32 @@ pub(super) async fn rows(config: &Config, lake: &Warehouse) -> Result<Vec<Row>, 
     }
     rows.sort_by_key(|row: &Row| row.micro_batch);
     Ok(rows)
+}
+
+/// Leaves out the micro-batches that an earlier rewind of the module has undone: their rows are no more, and nothing goes back to them.
+fn leave_out_undone(rows: &mut Vec<Row>, module: &str) {
+    let is_rewind = |row: &Row| row.kind == system::CommitKind::Rewound.name() && row.modules.contains_key(module);
+    for at in (0..rows.len()).rev().filter(|at| is_rewind(&rows[*at])).collect::<Vec<_>>() {
+        let went_back = rows[at].offsets.clone();
+        let is_undone = |row: &Row| {
+            let offsets = row.offsets.iter().filter_map(|(of, [_, next])| Some((SourcePartition::parse(of)?, *next)));
+            // Where the module stands apart, its own range counts.
+            let mut own = offsets.filter(|(of, _)| match &of.reader {
+                None => !row.offsets.contains_key(&of.of_reader(module).to_string()),
+                Some(reader) => **reader == *module,
+            });
+            own.any(|(of, next)| {
+                let to = went_back.get(&of.of_reader(module).to_string());
+                to.is_some_and(|[_, to]| next > *to)
+            })
+        };
+        let of_module = |row: &Row| row.is_micro_batch() && row.modules.contains_key(module);
+        let mut index = 0;
+        rows.retain(|row| {
+            index += 1;
+            index > at || !of_module(row) || !is_undone(row)
+        });
+    }
 }
 
 /// Whether a module reads the partition's topic.
@@ -343,6 +370,22 @@ mod tests {
             (Err(refusal), Err(words)) => assert!(format!("{refusal:?}").contains(words), "{to}: {refusal:?}"),
             (found, _) => panic!("{to}: {found:?}"),
         }
+    }
+
+    #[test]
+    fn nothing_goes_back_to_what_was_undone() {
+        let read = |micro_batch, from: i64, next: i64| {
+            let offsets = [("orders#0/0".to_owned(), [from, next])].into();
+            Row { offsets, ..row(micro_batch, micro_batch, "aaaaaaaa") }
+        };
+        let mut rewound = Row { kind: system::CommitKind::Rewound.name().to_owned(), ..read(4, 0, 0) };
+        rewound.offsets = [("orders#0/0@retail".to_owned(), [30, 10])].into();
+        let mut rows = vec![read(1, 0, 10), read(2, 10, 20), read(3, 20, 30), rewound, read(5, 30, 40)];
+        leave_out_undone(&mut rows, "wholesale");
+        assert_eq!(rows.len(), 5);
+        leave_out_undone(&mut rows, "retail");
+        assert_eq!(rows.iter().map(|row| row.micro_batch).collect::<Vec<_>>(), [1, 4, 5]);
+        assert_eq!(choose(&rows, "retail", "3", 10_000).map(|at| rows[at].micro_batch).ok(), Some(1));
     }
 
     #[test]
