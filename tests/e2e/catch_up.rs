@@ -88,7 +88,7 @@ fn resumed(stage: &Stage, fault: Option<&str>) -> Result<()> {
 /// A version that makes the same rows and takes its time, so that it can be seen while it catches up.
 fn slow(stage: &Stage) -> Result<PathBuf> {
     let works = "let mut work = 1_u64; \
-        for step in 0..10_000_u64 { work = std::hint::black_box(work.wrapping_mul(step | 1) ^ step); } \
+        for step in 0..20_000_u64 { work = std::hint::black_box(work.wrapping_mul(step | 1) ^ step); } \
         if !line.unit_price.is_positive() {";
     stage.product()?.retail_variant("slow", &[("if !line.unit_price.is_positive() {", works)])
 }
@@ -114,7 +114,8 @@ fn beside(instance: &mut Instance, producer: &Producer, rest: &[Event]) -> Resul
         if status["catch_up"]["modules"] == serde_json::json!(["retail"]) {
             seen += 1;
             ensure!(status["catch_up"]["records_left"].is_i64(), "{}", status["catch_up"]);
-            stood.push(stands(&status, "wholesale/sales")?);
+            // Just after the start of a session nothing is said of tables yet.
+            stood.extend(stands(&status, "wholesale/sales"));
         }
     }
     ensure!(seen > 0, "nobody saw it catch up");
@@ -124,10 +125,10 @@ fn beside(instance: &mut Instance, producer: &Producer, rest: &[Event]) -> Resul
 }
 
 /// The sum of the next offsets of a product's table.
-fn stands(status: &Value, path: &str) -> Result<i64> {
-    let mut products = status["products"].as_array().context("products")?.iter();
-    let product = products.find(|product| product["path"] == path).context("the product")?;
-    Ok(product["next_offsets"].as_object().context("offsets")?.values().filter_map(Value::as_i64).sum())
+fn stands(status: &Value, path: &str) -> Option<i64> {
+    let mut products = status["products"].as_array()?.iter();
+    let product = products.find(|product| product["path"] == path)?;
+    Some(product["next_offsets"].as_object()?.values().filter_map(Value::as_i64).sum())
 }
 
 fn together(instance: &mut Instance) -> Result<()> {

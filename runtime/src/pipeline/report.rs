@@ -67,7 +67,7 @@ impl Report {
     pub(super) fn new(site: Arc<Site>, meters: Arc<Meters>, plan: &Plan, last_micro_batch: i64) -> Self {
         let last = (last_micro_batch > 0).then_some(last_micro_batch);
         if !plan.catches_up {
-            site.update_status(|status| (status.modules, status.catch_up) = Default::default());
+            site.update_status(|status| status.modules.clear());
         }
         Self {
             site,

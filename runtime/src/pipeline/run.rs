@@ -184,7 +184,7 @@ impl Pipeline {
         lake.probe().await?;
         let release = self.release(&lake, torn).await?;
         // What is shown of tables is from before; a rewind takes them back.
-        self.site.update_status(|status| status.products.clear());
+        self.site.update_status(|status| (status.products, status.catch_up) = Default::default());
         rewind::finish(&self.config, &lake, &release, self.clock.now_ms()).await?;
         let tables = session::open_tables(&self.config, &release.plan, &lake).await?;
         let found = tokio::task::block_in_place(|| session::discover(&self.config, &release.plan))?;
