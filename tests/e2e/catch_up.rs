@@ -40,6 +40,8 @@ fn world(stage: &Stage) -> Result<(Config, Producer, Vec<Event>)> {
     broker.create_topic(retail::TOPIC, 4)?;
     let mut config = configured_with(stage, None)?;
     config.set("catch_up", "behind", "1500").set("micro_batch", "rows", "2000");
+    // For the version that takes its time.
+    config.set("transform", "fuel", "100000000000");
     let wholesale =
         stage.product()?.variant("wholesale", "wholesale", &[("owner = \"retail\"", "owner = \"wholesale\"")])?;
     config.module("wholesale", &wholesale);
@@ -88,7 +90,7 @@ fn resumed(stage: &Stage, fault: Option<&str>) -> Result<()> {
 /// A version that makes the same rows and takes its time, so that it can be seen while it catches up.
 fn slow(stage: &Stage) -> Result<PathBuf> {
     let works = "let mut work = 1_u64; \
-        for step in 0..20_000_u64 { work = std::hint::black_box(work.wrapping_mul(step | 1) ^ step); } \
+        for step in 0..100_000_u64 { work = std::hint::black_box(work.wrapping_mul(step | 1) ^ step); } \
         if !line.unit_price.is_positive() {";
     stage.product()?.retail_variant("slow", &[("if !line.unit_price.is_positive() {", works)])
 }
