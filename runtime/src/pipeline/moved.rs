@@ -5,7 +5,7 @@ use super::committer::Committer;
 use super::plan::TableKind;
 use super::session::Slot;
 use crate::checkpoint::SourcePartition;
-use crate::sink;
+use crate::sink::{self, Table};
 
 impl Committer {
     /// Where the state tables stand in the partitions that this instance reads, and in the redrives of these.
@@ -26,14 +26,8 @@ impl Committer {
     pub(super) fn same_states(&self, stood: &[(usize, SourcePartition, Option<i64>)]) -> Result<(), Error> {
         for (table, partition, stood) in stood {
             let table = &self.tables.tables[*table];
-            let found = table.offsets().get(partition);
-            if found != *stood {
-                return Err(Error::Sink(sink::Error::Moved {
-                    table: table.path().to_owned(),
-                    partition: partition.clone(),
-                    expected: stood.unwrap_or(0),
-                    found: found.unwrap_or(0),
-                }));
+            if table.offsets().get(partition) != *stood {
+                return Err(moved(table, partition, *stood));
             }
         }
         Ok(())
@@ -51,21 +45,25 @@ impl Committer {
             let before: Vec<Option<i64>> = own.iter().map(|of| table.offsets().get(of)).collect();
             table.catch_up(None).await?;
             for (partition, before) in own.into_iter().zip(before) {
-                let now = table.offsets().get(partition);
                 let renewed = table
                     .offsets()
                     .iter()
                     .any(|(of, _)| of.topic == partition.topic && of.incarnation > partition.incarnation);
-                if now != before || renewed {
-                    return Err(Error::Sink(sink::Error::Moved {
-                        table: table.path().to_owned(),
-                        partition: partition.clone(),
-                        expected: before.unwrap_or(0),
-                        found: now.unwrap_or(0),
-                    }));
+                if table.offsets().get(partition) != before || renewed {
+                    return Err(moved(table, partition, before));
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Somebody else has moved a table on in a partition.
+fn moved(table: &Table, partition: &SourcePartition, stood: Option<i64>) -> Error {
+    Error::Sink(sink::Error::Moved {
+        table: table.path().to_owned(),
+        partition: partition.clone(),
+        expected: stood.unwrap_or(0),
+        found: table.offsets().get(partition).unwrap_or(0),
+    })
 }
