@@ -106,21 +106,23 @@ fn killed(stage: &Stage, config: &mut Config, fault: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sends the rest bit by bit, and sees both: a module that catches up, and the other that does not wait for it.
+/// Waits until one module catches up, sends the rest bit by bit meanwhile, and sees the other not wait for it.
 fn beside(instance: &mut Instance, producer: &Producer, rest: &[Event]) -> Result<()> {
-    let (mut seen, mut stood) = (0, Vec::new());
+    instance.wait_for(LIMIT, "the module to catch up", |instance| {
+        let status = instance.get("/v1/status")?.json()?;
+        Ok((status["catch_up"]["modules"] == serde_json::json!(["retail"])).then_some(()))
+    })?;
+    let mut stood = Vec::new();
     for part in rest.chunks(rest.len() / 60 + 1) {
         send(producer, part)?;
         wait::moment(Duration::from_millis(50));
         let status = instance.get("/v1/status")?.json()?;
-        if status["catch_up"]["modules"] == serde_json::json!(["retail"]) {
-            seen += 1;
+        if !status["catch_up"].is_null() {
             ensure!(status["catch_up"]["records_left"].is_i64(), "{}", status["catch_up"]);
             // Just after the start of a session nothing is said of tables yet.
             stood.extend(stands(&status, "wholesale/sales"));
         }
     }
-    ensure!(seen > 0, "nobody saw it catch up");
     stood.dedup();
     ensure!(stood.len() > 1, "the other module stood still meanwhile: {stood:?}");
     Ok(())

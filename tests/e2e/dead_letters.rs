@@ -3,6 +3,7 @@
 use crate::audit::{self, messages, verify};
 use crate::case::Case;
 use crate::exact;
+use crate::releases::{order, wait_products};
 use anyhow::{Context, Result, ensure};
 use lakeward_tests::config::Config;
 use lakeward_tests::instance::Instance;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const PARTITIONS: i32 = 3;
+const RECORDS: usize = 6_000;
 const LIMIT: Duration = Duration::from_secs(90);
 const TOKEN: &str = "ann-has-a-long-token";
 
@@ -31,6 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Case::embedded("dead_letters::late_rows_restate_their_window", python, late),
             Case::embedded("dead_letters::what_is_refused_changes_nothing", &[Need::RetailData], refused),
             Case::kafka("dead_letters::the_owner_of_a_partition_redrives_it", python, shared),
+            Case::kafka("dead_letters::a_rewind_takes_back_what_another_instance_redrove", python, taken_back),
         ])
         .collect()
 }
@@ -56,10 +59,10 @@ fn configured(stage: &Stage) -> Result<Config> {
 fn world(stage: &Stage) -> Result<Config> {
     stage.broker()?.create_topic(retail::TOPIC, PARTITIONS)?;
     let config = configured(stage)?;
-    let events = retail::events(6_000)?;
+    let events = retail::events(RECORDS)?;
     Producer::new(&stage.broker()?.bootstrap())?.send(retail::TOPIC, messages(&events, PARTITIONS))?;
     let summary = stage.until_current(&config)?;
-    ensure!(summary.records == 6_000 && summary.dead_letters > 200, "{summary:?}");
+    ensure!(summary.records == RECORDS as i64 && summary.dead_letters > 200, "{summary:?}");
     Ok(config)
 }
 
@@ -105,7 +108,7 @@ pub(crate) fn wait_executed(stage: &Stage, config: &Config, instance: &mut Insta
 }
 
 /// Every record is a row, an open or discarded letter, or neither by intent; none is two of these. Retail makes one row of a record.
-fn every_record_once(stage: &Stage) -> Result<()> {
+fn every_record_once(stage: &Stage, records: usize) -> Result<()> {
     let found = stage.query(
         Engine::DuckDb,
         &[exact::SALES, exact::DEAD_LETTERS],
@@ -117,7 +120,7 @@ fn every_record_once(stage: &Stage) -> Result<()> {
              UNION ALL SELECT p, o FROM state WHERE status <> 'redriven')
            SELECT count(*) AS fates, count(DISTINCT (p, o)) AS records FROM fates"#,
     )?;
-    ensure!(found == [json!({"fates": 6_000, "records": 6_000})], "{found:?}");
+    ensure!(found == [json!({"fates": records, "records": records})], "{found:?}");
     Ok(())
 }
 
@@ -149,7 +152,7 @@ fn mended(stage: &Stage) -> Result<()> {
     ensure!(count(stage, &config, &["--reason", WRONGLY])? == 0, "some are open");
     let redriven = count(stage, &config, &["--status", "redriven"])?;
     ensure!(redriven == wrongly, "{redriven} of {wrongly}");
-    every_record_once(stage)?;
+    every_record_once(stage, RECORDS)?;
     verify(stage, &config)?.ensure_holds().context("after a redrive, beside the running pipeline")?;
 
     let again = call(stage, &config, &["redrive", one])?;
@@ -165,7 +168,7 @@ fn mended(stage: &Stage) -> Result<()> {
     wait_executed(stage, &config, &mut instance)?;
     ensure!(count(stage, &config, &["--status", "discarded"])? == broken, "discarded");
     ensure!(count(stage, &config, &[])? == all - wrongly - broken, "the others are open");
-    every_record_once(stage)?;
+    every_record_once(stage, RECORDS)?;
     let running = verify(stage, &config)?;
     running.ensure_holds().context("after discarding")?;
     let said = running.of("counts", "redriven dead letters")?["detail"].to_string();
@@ -215,7 +218,7 @@ fn killed(stage: &Stage) -> Result<()> {
         stage.until_current(&config)?;
         let after = verify(stage, &config)?;
         after.ensure_holds().with_context(|| format!("started again after {point}"))?;
-        every_record_once(stage).with_context(|| format!("started again after {point}"))?;
+        every_record_once(stage, RECORDS).with_context(|| format!("started again after {point}"))?;
         exact::gold_adds_up(stage).with_context(|| format!("started again after {point}"))?;
     }
     let left = ask(stage, &config, &["list", "--limit", "100000", "--reason", WRONGLY])?;
@@ -309,20 +312,77 @@ fn refused(stage: &Stage) -> Result<()> {
     audit::holds(stage, &config)
 }
 
-fn shared(stage: &Stage) -> Result<()> {
-    let mut config = world(stage)?;
+/// Two instances, each with a share of the partitions.
+fn two(stage: &Stage, config: &mut Config) -> Result<(Instance, Instance)> {
     config.text("kafka.properties", "session.timeout.ms", "6000");
-    let mut first = stage.start(&mut config)?;
+    let mut first = stage.start(config)?;
     first.wait_ready()?;
     activate_mended(stage, &first)?;
-    let mut second = stage.start(&mut config)?;
+    let mut second = stage.start(config)?;
     for instance in [&mut first, &mut second] {
         instance.wait_for(LIMIT, "a share of the partitions", |instance| {
-            let Ok(answer) = instance.get("/v1/status") else { return Ok(None) };
-            let own = answer.json()?["topics"][0]["partitions"].as_array().map_or(0, Vec::len);
+            let own = partitions(instance)?.len();
             Ok((own > 0 && own < PARTITIONS as usize).then_some(()))
         })?;
     }
+    Ok((first, second))
+}
+
+/// The partitions of an instance, none while it does not answer.
+fn partitions(instance: &Instance) -> Result<Vec<i32>> {
+    let Ok(answer) = instance.get("/v1/status") else { return Ok(Vec::new()) };
+    let status = answer.json()?;
+    let all = status["topics"][0]["partitions"].as_array().cloned().unwrap_or_default();
+    Ok(all.iter().filter_map(|of| i32::try_from(of["partition"].as_i64()?).ok()).collect())
+}
+
+/// While one instance commits again and again, the other redrives what it has; the module goes back to before that, and both the rows and
+/// what became of their letters are gone.
+fn taken_back(stage: &Stage) -> Result<()> {
+    let mut config = world(stage)?;
+    let (mut busy, mut idle) = two(stage, &mut config)?;
+    let of_busy = *partitions(&busy)?.first().context("no partition")?;
+    let others: Vec<String> = partitions(&idle)?.iter().map(i32::to_string).collect();
+    let producer = Producer::new(&stage.broker()?.bootstrap())?;
+    let more = retail::events(RECORDS + 400)?.split_off(RECORDS);
+    for part in more.chunks(20) {
+        producer.send(retail::TOPIC, part.iter().map(|event| Message::placed(of_busy, event.json.as_bytes())))?;
+        lakeward_tests::wait::moment(Duration::from_millis(250));
+    }
+    let all = (RECORDS + more.len()) as i64;
+    wait_products(&mut busy, &[("retail/sales", all)])?;
+    let newest = stage.query(Engine::DuckDb, &[("c", "_lakeward/commits")], "select max(micro_batch) as n from c")?;
+    let newest = newest[0]["n"].as_i64().context("no micro-batch")?.to_string();
+    let wrongly = count(stage, &config, &["--reason", WRONGLY])?;
+    for partition in &others {
+        ensure!(request(stage, &config, &["redrive", "--reason", WRONGLY, "--partition", partition])? > 20, "a share");
+    }
+    wait_executed(stage, &config, &mut idle)?;
+    let redriven = count(stage, &config, &["--status", "redriven"])?;
+    ensure!(redriven > 20 && count(stage, &config, &["--reason", WRONGLY])? == wrongly - redriven, "some");
+    every_record_once(stage, RECORDS + more.len())?;
+    order(stage, &idle, &["rewind", "retail", "--to", &newest])?;
+    busy.wait_for(LIMIT, "the letters to be open again", |_| {
+        Ok((count(stage, &config, &["--reason", WRONGLY])? == wrongly).then_some(()))
+    })?;
+    wait_products(&mut busy, &[("retail/sales", all)])?;
+    ensure!(count(stage, &config, &["--status", "redriven"])? == 0, "rows are gone and their letters are not open");
+    every_record_once(stage, RECORDS + more.len())?;
+    verify(stage, &config)?.ensure_holds().context("after the rewind")?;
+    ensure!(request(stage, &config, &["redrive", "--reason", WRONGLY])? == wrongly, "all of them");
+    wait_executed(stage, &config, &mut idle)?;
+    every_record_once(stage, RECORDS + more.len())?;
+    for instance in [busy, idle] {
+        let mut instance = instance;
+        ensure!(instance.terminate()?.success(), "an instance did not end well");
+    }
+    exact::gold_adds_up(stage)?;
+    verify(stage, &config)?.ensure_holds().context("after the end")
+}
+
+fn shared(stage: &Stage) -> Result<()> {
+    let mut config = world(stage)?;
+    let (mut first, mut second) = two(stage, &mut config)?;
     let wrongly = count(stage, &config, &["--reason", WRONGLY])?;
     let of_partition = |partition: &str| count(stage, &config, &["--reason", WRONGLY, "--partition", partition]);
     let first_third = of_partition("0")?;
@@ -334,7 +394,7 @@ fn shared(stage: &Stage) -> Result<()> {
     ensure!(first.terminate()?.success(), "an instance did not leave well");
     wait_executed(stage, &config, &mut second)?;
     ensure!(count(stage, &config, &["--status", "redriven"])? == wrongly, "each once");
-    every_record_once(stage)?;
+    every_record_once(stage, RECORDS)?;
     ensure!(second.terminate()?.success(), "an instance did not end well");
     exact::gold_adds_up(stage)?;
     verify(stage, &config)?.ensure_holds().context("after the end")

@@ -144,6 +144,8 @@ impl Committer {
         if is_asked || snapshot.contains(&true) {
             self.follow().await?;
         }
+        // Above whatever is known of others, so that a partition's numbers go up also when it changes hands.
+        self.numbers.fetch_max(self.tables.tables[COMMITS].micro_batch(), Ordering::Relaxed);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         let close = Close {
             micro_batch: number,

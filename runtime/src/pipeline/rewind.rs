@@ -23,11 +23,12 @@ use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::config::Config;
 use crate::fault;
 use crate::release::{Standing, Target};
+use crate::sink::redrives::sequence_of;
 use crate::sink::system::{self, CommitKind, CommitRow, incarnation_column};
 use crate::sink::{Commit, DataFile, FileWriter, OffsetMove, Past, Table, TableSpec, Warehouse};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{BooleanArray, RecordBatch};
+use arrow_array::{Array, BooleanArray, RecordBatch};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -152,7 +153,7 @@ impl Rewind<'_> {
         let mark = OffsetMove { partition: marker(name), from: done, next: self.number };
         let commit = Commit { micro_batch, at_ms: self.at_ms, topic_ids, ..Commit::default() };
         if self.target.rebuild && index == DEAD_LETTERS {
-            return self.letters(table, commit, &self.offsets, mark).await;
+            return self.letters(table, commit, &self.offsets, None, mark).await;
         }
         let Some(version) = self.target.tables.get(table.path()) else {
             // The table came later: it becomes empty, and is read from where the others are.
@@ -160,10 +161,11 @@ impl Rewind<'_> {
         };
         let known: Vec<SourcePartition> = self.offsets.iter().map(|(partition, _)| partition.clone()).collect();
         let own: Vec<SourcePartition> = known.iter().map(|partition| partition.of_reader(name)).collect();
-        let all = [known, own].concat();
+        let all = [known, own, self.sequences()].concat();
         let past = Past::of(self.lake, &self.config.pipeline, table.path(), *version, &all).await?;
         if index == DEAD_LETTERS {
-            return self.letters(table, commit, &self.letters_stood(&past), mark).await;
+            let answered = self.answered(&past).await?;
+            return self.letters(table, commit, &self.letters_stood(&past), Some(&answered), mark).await;
         }
         let own = table.offsets().iter().filter(|(partition, _)| *partition != &marker(name));
         let step = |(partition, from): (&SourcePartition, i64)| {
@@ -175,16 +177,17 @@ impl Rewind<'_> {
         self.commit(table, commit).await
     }
 
-    /// Takes the module's dead letters back to where they stood; the others' stay.
+    /// Takes the module's dead letters back to where they stood, and to what was answered of them; the others' stay.
     async fn letters(
         &self,
         table: Table,
         commit: Commit,
         stood: &Checkpoint,
+        answered: Option<&Checkpoint>,
         mark: OffsetMove,
     ) -> Result<Table, Error> {
         let name = &self.plan.modules[self.module].manifest().name;
-        let (remove, add) = self.letters_left(&table, stood).await?;
+        let (remove, add) = self.letters_left(&table, stood, answered).await?;
         let step = |(partition, next): (&SourcePartition, i64)| OffsetMove {
             from: table.offsets().get(&partition.of_reader(name)),
             partition: partition.of_reader(name),
@@ -227,13 +230,39 @@ impl Rewind<'_> {
         self.offsets.iter().map(stood).collect()
     }
 
-    /// The files of the dead-letter table that hold letters of the module from behind `offsets`, or what became of letters since, and the
-    /// same without these.
-    async fn letters_left(&self, table: &Table, offsets: &Checkpoint) -> Result<(Vec<String>, Vec<DataFile>), Error> {
+    /// The redrives of the partitions.
+    fn sequences(&self) -> Vec<SourcePartition> {
+        self.offsets.iter().map(|(of, _)| sequence_of(&of.topic, of.partition)).collect()
+    }
+
+    /// By sequence, the number behind the last request that was answered then. Where a death lies between the two, silver that has the
+    /// rows is believed: `letters` are the dead letters as they were then.
+    async fn answered(&self, letters: &Past) -> Result<Checkpoint, Error> {
+        let mut answered = letters.offsets.clone();
+        for silver in self.tables(TableKind::Silver).into_iter().map(|index| &self.plan.tables[index].spec.path) {
+            let Some(version) = self.target.tables.get(silver) else { continue };
+            let sequences = self.sequences();
+            let past = Past::of(self.lake, &self.config.pipeline, silver, *version, &sequences).await?;
+            for sequence in sequences {
+                let next = past.offsets.get(&sequence).max(answered.get(&sequence));
+                next.into_iter().for_each(|next| answered.set(sequence.clone(), next));
+            }
+        }
+        Ok(answered)
+    }
+
+    /// The files of the dead-letter table that hold letters of the module from behind `offsets`, or answers to requests that were not
+    /// `answered`, and the same without these; without `answered` nothing of the module stays.
+    async fn letters_left(
+        &self,
+        table: &Table,
+        offsets: &Checkpoint,
+        answered: Option<&Checkpoint>,
+    ) -> Result<(Vec<String>, Vec<DataFile>), Error> {
         let (mut remove, mut add) = (Vec::new(), Vec::new());
         for path in table.files().keys() {
             let batches = table.read_rows(path).await?;
-            let kept: Vec<BooleanArray> = batches.iter().map(|rows| self.kept(rows, offsets)).collect();
+            let kept: Vec<BooleanArray> = batches.iter().map(|rows| self.kept(rows, offsets, answered)).collect();
             if kept.iter().all(|kept| kept.false_count() == 0) {
                 continue;
             }
@@ -250,36 +279,30 @@ impl Rewind<'_> {
     }
 
     /// Which rows of the dead-letter table stay.
-    fn kept(&self, rows: &RecordBatch, offsets: &Checkpoint) -> BooleanArray {
+    fn kept(&self, rows: &RecordBatch, offsets: &Checkpoint, answered: Option<&Checkpoint>) -> BooleanArray {
         let name = &self.plan.modules[self.module].manifest().name;
         let text = |name: &str| rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
         let long = |name: &str| rows.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
         let int = |name: &str| rows.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int32Type>());
-        let (Some(modules), Some(topics), Some(at), Some(batches), Some(partitions), Some(incarnations), Some(tries)) = (
-            text("module"),
-            text("topic"),
-            long("offset"),
-            long("micro_batch"),
-            int("partition"),
-            int("incarnation"),
-            int("tries"),
-        ) else {
+        let (Some(modules), Some(topics), Some(at), Some(partitions), Some(incarnations)) =
+            (text("module"), text("topic"), long("offset"), int("partition"), int("incarnation"))
+        else {
             return BooleanArray::from(vec![true; rows.num_rows()]);
         };
-        let statuses = text("status");
+        let requests = long("request");
         let is_kept = |row: usize| {
             if modules.value(row) != name {
                 return true;
             }
+            let Some(answered) = answered else { return false };
             let is_behind = offsets.iter().any(|(of, next)| {
                 let is_of = *of.topic == *topics.value(row) && of.partition == partitions.value(row);
                 is_of && incarnation_column(of.incarnation) == incarnations.value(row) && at.value(row) >= next
             });
-            if self.target.rebuild {
-                return false;
-            }
-            let is_first = tries.value(row) <= 1 && statuses.is_none_or(|statuses| statuses.value(row) == "open");
-            let is_later = !is_first && batches.value(row) > self.target.micro_batch;
+            let request = requests.filter(|requests| requests.is_valid(row)).map(|requests| requests.value(row));
+            let is_later = request.is_some_and(|request| {
+                request >= answered.get(&sequence_of(topics.value(row), partitions.value(row))).unwrap_or(0)
+            });
             !is_behind && !is_later
         };
         (0..rows.num_rows()).map(|row| Some(is_kept(row))).collect()

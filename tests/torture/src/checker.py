@@ -193,11 +193,10 @@ class Checker:
         gone = {commit["micro_batch"] for commit in all_of if is_undone(commit)}
         is_left = lambda commit: commit["micro_batch"] not in gone
         left = [commit["micro_batch"] for commit in all_of if is_left(commit) and commit["version"] > since]
-        by_number = sorted(all_of, key=lambda commit: commit["micro_batch"])
+        by_number = sorted(filter(is_left, all_of), key=lambda commit: commit["micro_batch"])
         digests = [commit["modules"][module] for commit in by_number]
-        first = {digest: digests.index(digest) for digest in digests}
-        before = lambda at: at > 0 and is_left(by_number[at - 1])
-        return {"micro_batches": left, "digests": [digest for digest, at in first.items() if before(at)]}
+        # Before the first one there is nothing to go back to.
+        return {"micro_batches": left, "digests": [digest for digest in dict.fromkeys(digests) if digest != digests[0]]}
 
     def rewinds_of(self, module):
         """The rewinds of a module in the log of deployments: number and target."""
