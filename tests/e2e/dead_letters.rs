@@ -19,10 +19,10 @@ use std::time::Duration;
 const PARTITIONS: i32 = 3;
 const RECORDS: usize = 6_000;
 const LIMIT: Duration = Duration::from_secs(90);
-const TOKEN: &str = "ann-has-a-long-token";
+pub(crate) const TOKEN: &str = "ann-has-a-long-token";
 
 /// The reason of the first version of the module, which is wrong to reject them.
-const WRONGLY: &str = "no hearts here";
+pub(crate) const WRONGLY: &str = "no hearts here";
 
 pub(crate) fn cases() -> Vec<Case> {
     let python = &[Need::Python, Need::RetailData];
@@ -56,7 +56,7 @@ fn configured(stage: &Stage) -> Result<Config> {
 }
 
 /// A lake whose dead letters are mostly the module's fault: 6,000 records of three partitions, all read.
-fn world(stage: &Stage) -> Result<Config> {
+pub(crate) fn world(stage: &Stage) -> Result<Config> {
     stage.broker()?.create_topic(retail::TOPIC, PARTITIONS)?;
     let config = configured(stage)?;
     let events = retail::events(RECORDS)?;
@@ -67,7 +67,7 @@ fn world(stage: &Stage) -> Result<Config> {
 }
 
 /// Makes the module as it should be the active one.
-fn activate_mended(stage: &Stage, instance: &Instance) -> Result<()> {
+pub(crate) fn activate_mended(stage: &Stage, instance: &Instance) -> Result<()> {
     let module = stage.product()?.module("transforms/retail")?;
     let (module, server) = (module.to_str().context("a path that is not text")?, instance.server());
     let finished = stage.call(&["deploy", module, "--server", &server], None)?;
@@ -372,17 +372,14 @@ fn taken_back(stage: &Stage) -> Result<()> {
     ensure!(request(stage, &config, &["redrive", "--reason", WRONGLY])? == wrongly, "all of them");
     wait_executed(stage, &config, &mut idle)?;
     every_record_once(stage, RECORDS + more.len())?;
-    for instance in [busy, idle] {
-        let mut instance = instance;
-        ensure!(instance.terminate()?.success(), "an instance did not end well");
-    }
+    ensure!(busy.terminate()?.success() && idle.terminate()?.success(), "an instance did not end well");
     exact::gold_adds_up(stage)?;
     verify(stage, &config)?.ensure_holds().context("after the end")
 }
 
 fn shared(stage: &Stage) -> Result<()> {
     let mut config = world(stage)?;
-    let (mut first, mut second) = two(stage, &mut config)?;
+    let (first, mut second) = two(stage, &mut config)?;
     let wrongly = count(stage, &config, &["--reason", WRONGLY])?;
     let of_partition = |partition: &str| count(stage, &config, &["--reason", WRONGLY, "--partition", partition]);
     let first_third = of_partition("0")?;

@@ -17,6 +17,7 @@ mod evil;
 mod exact;
 mod files;
 mod harness;
+mod inquiries;
 mod instances;
 mod kill;
 mod live;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         parking::cases(),
         audit::cases(),
         dead_letters::cases(),
+        inquiries::cases(),
         dev::cases(),
         recreated::cases(),
         commands::cases(),

@@ -112,7 +112,7 @@ impl Error {
             // A file that is not a module is as wrong an argument as one that a configuration names; so is a filter that is none.
             Self::Inspect(_) | Self::Telemetry(telemetry::Error::Filter(_)) => true,
             Self::Config(_) | Self::NoConfig | Self::Move { .. } | Self::Argument { .. } => true,
-            Self::Letters(error) => matches!(error, letters::Error::Refused { .. }),
+            Self::Letters(error) => error.is_usage(),
             Self::Telemetry(telemetry::Error::Twice(_))
             | Self::Broker(_)
             | Self::Modules { .. }

@@ -23,4 +23,26 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// What is asked names nothing that there is, or not enough.
+    #[error("{reason}")]
+    Argument {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Error {
+    pub(super) fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused { reason: reason.into() }
+    }
+
+    pub(super) fn argument(reason: impl Into<String>) -> Self {
+        Self::Argument { reason: reason.into() }
+    }
+
+    /// Whether it is not the lake that failed, but the question.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Argument { .. })
+    }
 }

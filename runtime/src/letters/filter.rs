@@ -71,6 +71,16 @@ pub enum Grouping {
 }
 
 impl Grouping {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reason => "reason",
+            Self::Module => "module",
+            Self::Product => "product",
+        }
+    }
+
     /// The group of a letter.
     #[must_use]
     pub fn of(self, letter: &Letter) -> &str {

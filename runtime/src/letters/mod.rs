@@ -4,9 +4,11 @@
 //! its newest row says what became of it. Nothing here holds the table in memory: it is read file by file, and what is kept is a bit or two
 //! for every letter that was ever redriven or discarded.
 
+pub mod answer;
 mod error;
 mod filter;
 mod letter;
+mod query;
 mod read;
 mod request;
 mod requested;
@@ -15,5 +17,6 @@ mod states;
 pub use error::Error;
 pub use filter::{Filter, Grouping};
 pub use letter::{Identity, Letter, Origin};
+pub use query::Query;
 pub use read::{Letters, Listing};
 pub use request::{Receipt, Request, request};

@@ -95,15 +95,11 @@ pub async fn request(lake: &Warehouse, pipeline: &str, request: &Request) -> Res
         Writing { lake, letters: &letters, request, id, table, layout, requested, written: 0, checkpointed };
     writing.run(pipeline).await?;
     if writing.written == 0 {
-        return Err(refused("somebody else was first, see `lakeward dead-letters list`"));
+        return Err(Error::refused("somebody else was first, see `lakeward dead-letters list`"));
     }
     receipt.left_out += receipt.letters - writing.written;
     (receipt.letters, receipt.id) = (writing.written, Some(writing.id));
     Ok(receipt)
-}
-
-fn refused(reason: impl Into<String>) -> Error {
-    Error::Refused { reason: reason.into() }
 }
 
 async fn read_requested(lake: &Warehouse, pipeline: &str, letters: &Letters) -> Result<Requested, Error> {
@@ -172,10 +168,12 @@ async fn check(letters: &Letters, request: &Request) -> Result<Receipt, Error> {
         .await?;
     let reasons: Vec<String> = named.iter().filter_map(|(origin, verdict)| verdict.reason(origin)).collect();
     match (reasons.first(), receipt.letters, receipt.left_out) {
-        (Some(first), ..) if reasons.len() > 1 => Err(refused(format!("{first}, and {} more", reasons.len() - 1))),
-        (Some(first), ..) => Err(refused(first)),
-        (None, 0, 0) => Err(refused("no open dead letter meets the conditions")),
-        (None, 0, left_out) => Err(refused(format!("all {left_out} open dead letters are requested already"))),
+        (Some(first), ..) if reasons.len() > 1 => {
+            Err(Error::refused(format!("{first}, and {} more", reasons.len() - 1)))
+        }
+        (Some(first), ..) => Err(Error::refused(first)),
+        (None, 0, 0) => Err(Error::refused("no open dead letter meets the conditions")),
+        (None, 0, left_out) => Err(Error::refused(format!("all {left_out} open dead letters are requested already"))),
         (None, ..) => Ok(receipt),
     }
 }

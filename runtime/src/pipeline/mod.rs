@@ -15,6 +15,7 @@ mod gold;
 mod horizon;
 mod lane;
 mod ledger;
+mod letters;
 mod meters;
 mod minute;
 mod moved;
@@ -51,7 +52,7 @@ pub use run::{Options, Summary};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::serve::orders::{Operator, Operators, Order};
+use crate::serve::orders::{Asked, Operator, Operators};
 use crate::serve::{Catalog, Site, Status, Time};
 use crate::sink::Warehouse;
 use crate::telemetry::Metrics;
@@ -65,7 +66,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// Builds the module crate in a folder and says where the component is.
 pub type Build<'a> = &'a dyn Fn(&Path) -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>>;
@@ -81,7 +82,7 @@ pub struct Pipeline {
     shadows: Arc<Shadows>,
     meters: Arc<Meters>,
     /// Taken by the run.
-    orders: Mutex<Option<mpsc::Receiver<Order>>>,
+    asked: Mutex<Option<Asked>>,
     clock: Clock,
     site: Arc<Site>,
     workers: usize,
@@ -110,7 +111,7 @@ impl Pipeline {
         let (releases, plan) = Releases::load(&config, &clock, files, workers)?;
         check_configured(&config, &plan)?;
         let status = Status::starting(config.pipeline.clone(), Time(clock.now_ms()));
-        let (operators, orders) = Operators::new(config.operators.iter().map(|(name, operator)| {
+        let (operators, asked) = Operators::new(config.operators.iter().map(|(name, operator)| {
             let who = Operator { name: name.clone(), domains: operator.domains.clone() };
             (operator.token.expose().to_vec(), who)
         }));
@@ -123,7 +124,7 @@ impl Pipeline {
             next: watch::Sender::new(None),
             shadows: Arc::new(Shadows::new(Arc::clone(&site))),
             meters,
-            orders: Mutex::new(Some(orders)),
+            asked: Mutex::new(Some(asked)),
             clock,
             site,
             workers,

@@ -11,6 +11,7 @@ use super::torn::Torn;
 use super::{Error, Pipeline, Remedy, rewind};
 use crate::clock;
 use crate::config::Sharing;
+use crate::serve::orders::Asked;
 use crate::serve::status::{Failure, State};
 use crate::serve::{Readiness, Time};
 use crate::sink::Warehouse;
@@ -72,11 +73,12 @@ impl Pipeline {
     pub async fn run(&self, options: Options, stop: watch::Receiver<bool>) -> Result<Summary, Error> {
         let mut membership = None;
         let desk = self.desk();
-        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(desk.clone().follow());
         tasks.spawn(desk.clone().watch());
-        if let Some(orders) = orders {
+        if let Some(Asked { orders, inquiries }) = asked {
+            tasks.spawn(desk.clone().answer_letters(inquiries));
             tasks.spawn(desk.take(orders));
         }
         let ended = self.sessions(options, stop, &mut membership).await;
@@ -248,8 +250,7 @@ impl Pipeline {
         }
     }
 
-    /// What the log of deployments says is to run.
-    /// Modules that have to finish what they have begun are as they were then.
+    /// What the log of deployments says is to run; modules that have to finish what they have begun are as they were then.
     async fn release(&self, lake: &Warehouse, torn: &mut Torn) -> Result<Release, Error> {
         let mut releases = self.releases.lock().await;
         releases.open(lake).await?;

@@ -7,6 +7,7 @@ pub mod status;
 mod answer;
 mod cells;
 mod conditional;
+mod letters;
 mod modules;
 mod page;
 mod parameters;
@@ -95,6 +96,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/v1/products/{domain}/{product}", get(product))
         .route("/v1/products/{domain}/{product}/rows", get(rows::rows))
         .merge(modules::routes())
+        .merge(letters::routes())
         .route("/v1/status", get(status))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))

@@ -147,7 +147,7 @@ fn about(method: MethodFilter, act: fn(String) -> Act) -> MethodRouter<Arc<Site>
 }
 
 /// Who asks, by the token of the request.
-fn operator(site: &Site, headers: &HeaderMap) -> Result<Operator, Problem> {
+pub(super) fn operator(site: &Site, headers: &HeaderMap) -> Result<Operator, Problem> {
     let operators = site.operators();
     if operators.is_empty() {
         return Err(Problem::new(

@@ -31,14 +31,26 @@ impl Operator {
 pub struct Operators {
     known: Vec<([u8; 32], Operator)>,
     orders: Option<mpsc::Sender<Order>>,
+    inquiries: Option<mpsc::Sender<Inquiry>>,
+}
+
+/// What operators ask and nobody has taken yet.
+#[derive(Debug)]
+pub struct Asked {
+    /// Orders about modules.
+    pub orders: mpsc::Receiver<Order>,
+    /// What is asked about dead letters.
+    pub inquiries: mpsc::Receiver<Inquiry>,
 }
 
 impl Operators {
-    /// Operators by their tokens, and the queue of their orders.
-    pub fn new(known: impl IntoIterator<Item = (Vec<u8>, Operator)>) -> (Self, mpsc::Receiver<Order>) {
-        let (orders, queue) = mpsc::channel(QUEUE);
+    /// Operators by their tokens, and the queues of what they ask.
+    pub fn new(known: impl IntoIterator<Item = (Vec<u8>, Operator)>) -> (Self, Asked) {
+        let (orders, of_modules) = mpsc::channel(QUEUE);
+        let (inquiries, of_letters) = mpsc::channel(QUEUE);
         let known = known.into_iter().map(|(token, operator)| (Sha256::digest(token).into(), operator)).collect();
-        (Self { known, orders: Some(orders) }, queue)
+        let asked = Asked { orders: of_modules, inquiries: of_letters };
+        (Self { known, orders: Some(orders), inquiries: Some(inquiries) }, asked)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -57,6 +69,47 @@ impl Operators {
         self.orders.as_ref()?.send(Order { operator, why, act, reply }).await.ok()?;
         answer.await.ok()
     }
+
+    /// Asks about dead letters and waits for the answer; `None` where the pipeline is ending.
+    pub(super) async fn inquire(
+        &self,
+        operator: Operator,
+        module: String,
+        about: About,
+        parameters: Vec<(String, String)>,
+    ) -> Option<Result<serde_json::Value, Refusal>> {
+        let (reply, answer) = oneshot::channel();
+        self.inquiries.as_ref()?.send(Inquiry { operator, module, about, parameters, reply }).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// Something about a module's dead letters.
+#[derive(Debug)]
+pub struct Inquiry {
+    /// Who asks.
+    pub operator: Operator,
+    /// The module.
+    pub module: String,
+    /// What is asked.
+    pub about: About,
+    /// Which letters are meant, and how they are shown, as names and values.
+    pub parameters: Vec<(String, String)>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<serde_json::Value, Refusal>>,
+}
+
+/// What is asked about dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Which there are.
+    List,
+    /// All that is known of one.
+    Show,
+    /// To send them through the module again.
+    Redrive,
+    /// To let them be.
+    Discard,
 }
 
 /// An order.

@@ -1,10 +1,5 @@
 //! What can be asked about dead letters on the command line.
 
-use super::super::Error;
-use crate::letters::{Filter, Grouping};
-use crate::record::Stage;
-use crate::sink::system::LetterStatus;
-use chrono::DateTime;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -29,12 +24,23 @@ pub enum DeadLettersCommand {
     Discard(RequestArgs),
 }
 
+/// Where the letters are. Without --config a running pipeline is asked.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// The configuration file of the pipeline, whose lake is read and written
+    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The address of the running pipeline; it takes an operator's token in LAKEWARD_TOKEN
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+}
+
 /// Which letters are listed.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
-    pub config: PathBuf,
+    /// Where
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Which letters
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -57,9 +63,12 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// The record, as the list names it: `orders#0/3:4711`
     pub origin: String,
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
-    pub config: PathBuf,
+    /// Where
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Of this module
+    #[arg(long, value_name = "NAME")]
+    pub module: Option<String>,
     /// Print one line of JSON
     #[arg(long)]
     pub json: bool,
@@ -71,9 +80,9 @@ pub struct RequestArgs {
     /// These records: `orders#0/3:4711`
     #[arg(value_name = "RECORD")]
     pub origins: Vec<String>,
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
-    pub config: PathBuf,
+    /// Where
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Which letters; of the records named, or of all
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -83,7 +92,7 @@ pub struct RequestArgs {
     /// Only say which letters that would be
     #[arg(long)]
     pub dry_run: bool,
-    /// Who wants it, for the history
+    /// Who wants it, for the history; a running pipeline knows it by the token
     #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
     pub who: String,
     /// Print one line of JSON
@@ -158,62 +167,69 @@ pub enum By {
     Product,
 }
 
-impl By {
-    /// The word for it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Reason => "reason",
-            Self::Module => "module",
-            Self::Product => "product",
-        }
-    }
-
-    pub(super) fn grouping(self) -> Grouping {
-        match self {
-            Self::Reason => Grouping::Reason,
-            Self::Module => Grouping::Module,
-            Self::Product => Grouping::Product,
-        }
-    }
-}
-
-impl StatusArg {
-    pub(super) fn status(self) -> Option<LetterStatus> {
-        match self {
-            Self::Open => Some(LetterStatus::Open),
-            Self::Redriven => Some(LetterStatus::Redriven),
-            Self::Discarded => Some(LetterStatus::Discarded),
-            Self::All => None,
-        }
-    }
-}
-
 impl FilterArgs {
-    /// The conditions; of the product's modules only the configuration knows.
-    pub(super) fn filter(&self) -> Result<Filter, Error> {
-        let stage = self.stage.map(|stage| match stage {
-            StageArg::Decode => Stage::Decode,
-            StageArg::Transform => Stage::Transform,
-            StageArg::Product => Stage::Product,
-            StageArg::Aggregate => Stage::Aggregate,
-        });
-        Ok(Filter {
-            product: self.product.clone(),
-            reason: self.reason.clone(),
-            module: self.module.clone(),
-            stage: stage.map(|stage| stage.name().to_owned()),
-            topic: self.topic.clone(),
-            partition: self.partition,
-            from_ms: time("--from", self.from.as_deref())?,
-            to_ms: time("--to", self.to.as_deref())?,
-            ..Filter::default()
-        })
+    /// The conditions, as names and values.
+    pub(super) fn given(&self) -> Given {
+        let mut given = Given::default();
+        given.add("product", self.product.as_deref());
+        given.add("reason", self.reason.as_deref());
+        given.add("module", self.module.as_deref());
+        given.add("stage", self.stage.map(named).as_deref());
+        given.add("topic", self.topic.as_deref());
+        given.add("partition", self.partition.map(|partition| partition.to_string()).as_deref());
+        given.add("from", self.from.as_deref());
+        given.add("to", self.to.as_deref());
+        given
     }
 }
 
-fn time(flag: &str, text: Option<&str>) -> Result<Option<i64>, Error> {
-    let Some(text) = text else { return Ok(None) };
-    let wrong =
-        || Error::Argument { reason: format!("{flag} {text} is no RFC 3339 time, such as 2024-05-01T00:00:00Z") };
-    Ok(Some(DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?.timestamp_millis()))
+impl ListArgs {
+    /// What is asked, as names and values.
+    pub(super) fn given(&self) -> Given {
+        let mut given = self.filter.given();
+        given.add("status", Some(&named(self.status)));
+        given.add("by", self.by.map(named).as_deref());
+        given.add("limit", Some(&self.limit.to_string()));
+        given
+    }
+}
+
+impl ShowArgs {
+    /// What is asked, as names and values.
+    pub(super) fn given(&self) -> Given {
+        let mut given = Given::default();
+        given.add("record", Some(&self.origin));
+        given.add("module", self.module.as_deref());
+        given
+    }
+}
+
+impl RequestArgs {
+    /// What is asked, as names and values.
+    pub(super) fn given(&self) -> Given {
+        let mut given = self.filter.given();
+        self.origins.iter().for_each(|origin| given.add("record", Some(origin)));
+        given.add("all", Some(&self.all.to_string()));
+        given.add("dry_run", Some(&self.dry_run.to_string()));
+        given
+    }
+}
+
+/// Names and values.
+#[derive(Debug, Default)]
+pub(super) struct Given(Vec<(&'static str, String)>);
+
+impl Given {
+    fn add(&mut self, name: &'static str, value: Option<&str>) {
+        self.0.extend(value.map(|value| (name, value.to_owned())));
+    }
+
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+/// The word for a value on the command line.
+pub(super) fn named(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

@@ -1,10 +1,8 @@
 //! Dead letters for a person.
 
 use super::super::table::Table;
-use super::args::By;
-use crate::letters::{Letter, Listing, Origin, Receipt};
+use crate::letters::answer::{Bytes, History, Listed, Requested, Row};
 use crate::sink::redrives::Action;
-use chrono::{DateTime, SecondsFormat};
 use std::fmt::Write;
 
 /// Letters of a reason that a line of the list shows.
@@ -16,60 +14,56 @@ const BYTES: usize = 16 << 10;
 /// Hexadecimal digits show as many bytes to a line.
 const LINE: usize = 32;
 
-/// A table of letters, or of groups out of `groups`.
-pub(super) fn listing(listing: &Listing, by: Option<By>, groups: usize) -> String {
-    let mut table = Table::new(0);
-    let (shown, all, first, what) = if let Some(by) = by {
-        table.row(["letters", by.name()]);
-        for (group, letters) in &listing.groups {
-            table.row([letters.to_string().as_str(), &shortened(group)]);
-        }
-        (listing.groups.len(), groups as u64, "largest", "groups")
-    } else {
-        table.row(["record", "time", "module", "stage", "status", "tries", "reason"]);
-        for (letter, requested) in &listing.letters {
-            let tries = letter.tries.to_string();
-            let status = status(letter, *requested);
-            let (record, time) = (letter.identity.origin.to_string(), time(letter.timestamp_ms));
-            let cells = [&record, &time, &letter.identity.module, &letter.stage, &status, &tries];
-            table.row(cells.into_iter().map(String::as_str).chain([shortened(&letter.reason).as_str()]));
-        }
-        (listing.letters.len(), listing.total, "newest", "letters")
-    };
-    if listing.total == 0 {
+/// A table of letters, or of groups `by` something.
+pub(super) fn listing(listed: &Listed, by: Option<&str>) -> String {
+    if listed.total == 0 {
         return "no letters\n".to_owned();
     }
+    let mut table = Table::new(0);
+    let (shown, all, first, what) = if let (Some(by), Some(groups)) = (by, &listed.groups) {
+        table.row(["letters", by]);
+        for group in groups {
+            let letters = group["letters"].to_string();
+            table.row([letters.as_str(), &shortened(group[by].as_str().unwrap_or_default())]);
+        }
+        (groups.len(), listed.group_count.unwrap_or_default(), "largest", "groups")
+    } else {
+        table.row(["record", "time", "module", "stage", "status", "tries", "reason"]);
+        let letters = listed.letters.as_deref().unwrap_or_default();
+        for row in letters {
+            let (tries, status) = (row.tries.to_string(), status(row));
+            let cells = [&row.record, time(row), &row.module, &row.stage, &status, &tries];
+            table.row(cells.into_iter().chain([shortened(&row.reason).as_str()]));
+        }
+        (letters.len(), listed.total, "newest", "letters")
+    };
     let more =
         if all > shown as u64 { format!("the {first} {shown} of {all} {what}") } else { format!("{all} {what}") };
-    let letters = if by.is_some() { format!(", {} letters in all", listing.total) } else { String::new() };
+    let letters = if by.is_some() { format!(", {} letters in all", listed.total) } else { String::new() };
     format!("{table}\n{more}{letters}\n")
 }
 
 /// All rows about a record.
-pub(super) fn history(origin: &Origin, history: &[(Letter, Option<Action>)]) -> String {
-    let mut text = format!("{origin}\n");
-    let bytes = history.iter().find(|(letter, _)| letter.request.is_none()).or(history.first());
-    if let Some((letter, _)) = bytes {
-        text += &format!("  time   {}\n", time(letter.timestamp_ms));
-        for (name, bytes) in [("key", &letter.key), ("value", &letter.value)] {
-            text += &shown(name, bytes.as_deref());
+pub(super) fn history(history: &History) -> String {
+    let mut text = format!("{}\n", history.record);
+    let bytes = history.rows.iter().find(|of| of.row.request.is_none()).or(history.rows.first());
+    if let Some(of) = bytes {
+        text += &format!("  time   {}\n", time(&of.row));
+        for (name, bytes) in [("key", &of.key), ("value", &of.value)] {
+            text += &shown(name, bytes.as_ref());
         }
     }
-    let mut rest = history;
-    while let Some((first, _)) = rest.first() {
-        let length = rest.iter().take_while(|(letter, _)| letter.identity == first.identity).count();
-        let (rows, others) = rest.split_at(length);
-        rest = others;
-        let late = first.identity.late_for.as_ref().map(|product| format!(", late for {product}")).unwrap_or_default();
-        let newest = &rows[rows.len() - 1];
-        writeln!(text, "\nmodule {}{late}: {}", first.identity.module, status(&newest.0, newest.1))
-            .expect("writing to a string cannot fail");
+    let is_same = |left: &Row, right: &Row| left.module == right.module && left.late_for() == right.late_for();
+    for rows in history.rows.chunk_by(|left, right| is_same(&left.row, &right.row)) {
+        let (first, newest) = (&rows[0].row, &rows[rows.len() - 1].row);
+        let late = first.late_for().map(|product| format!(", late for {product}")).unwrap_or_default();
+        writeln!(text, "\nmodule {}{late}: {}", first.module, status(newest)).expect("writing to a string cannot fail");
         let mut table = Table::new(2);
         table.row(["micro-batch", "status", "tries", "stage", "digest", "reason"]);
-        for (letter, _) in rows {
-            let (micro_batch, tries) = (letter.micro_batch.to_string(), letter.tries.to_string());
-            let digest = letter.digest.get(..12).unwrap_or(&letter.digest);
-            table.row([&micro_batch, letter.status.name(), &tries, &letter.stage, digest, &letter.reason]);
+        for row in rows.iter().map(|of| &of.row) {
+            let (micro_batch, tries) = (row.micro_batch.to_string(), row.tries.to_string());
+            let digest = row.module_digest.get(..12).unwrap_or(&row.module_digest);
+            table.row([&micro_batch, row.status.as_str(), &tries, &row.stage, digest, &row.reason]);
         }
         text += &table.to_string();
     }
@@ -77,10 +71,11 @@ pub(super) fn history(origin: &Origin, history: &[(Letter, Option<Action>)]) -> 
 }
 
 /// What was requested, or would be.
-pub(super) fn receipt(action: Action, receipt: &Receipt) -> String {
+pub(super) fn receipt(action: Action, receipt: &Requested) -> String {
     let mut text = String::new();
     for letter in &receipt.first {
-        text += &format!("{letter}\n");
+        text += letter;
+        text += "\n";
     }
     if receipt.letters > receipt.first.len() as u64 {
         text += &format!("and {} more\n", receipt.letters - receipt.first.len() as u64);
@@ -89,7 +84,7 @@ pub(super) fn receipt(action: Action, receipt: &Receipt) -> String {
         text += &format!("{} others are requested already\n", receipt.left_out);
     }
     let verb = action.name();
-    match &receipt.id {
+    match &receipt.request {
         Some(id) => text + &format!("request {id} to {verb} {} letters; a running pipeline does it\n", receipt.letters),
         None => {
             text + &format!("nothing was requested; without --dry-run it is to {verb} {} letters\n", receipt.letters)
@@ -97,16 +92,15 @@ pub(super) fn receipt(action: Action, receipt: &Receipt) -> String {
     }
 }
 
-fn status(letter: &Letter, requested: Option<Action>) -> String {
-    match requested {
-        Some(action) => format!("{}, {} requested", letter.status.name(), action.name()),
-        None => letter.status.name().to_owned(),
+fn status(row: &Row) -> String {
+    match &row.requested {
+        Some(action) => format!("{}, {action} requested", row.status),
+        None => row.status.clone(),
     }
 }
 
-pub(super) fn time(ms: Option<i64>) -> String {
-    let time = ms.and_then(DateTime::from_timestamp_millis);
-    time.map_or_else(|| "-".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+fn time(row: &Row) -> &str {
+    row.timestamp.as_deref().unwrap_or("-")
 }
 
 fn shortened(reason: &str) -> String {
@@ -117,23 +111,26 @@ fn shortened(reason: &str) -> String {
 }
 
 /// Bytes as text if they are UTF-8 without control characters, in hexadecimal digits otherwise.
-fn shown(name: &str, bytes: Option<&[u8]>) -> String {
-    let Some(bytes) = bytes else { return format!("  {name:5}  none\n") };
-    let more = if bytes.len() > BYTES { format!("\n         .. {} bytes in all", bytes.len()) } else { String::new() };
-    let start = &bytes[..bytes.len().min(BYTES)];
-    let text = match std::str::from_utf8(start) {
-        Ok(text) => Some(text),
-        // The cut may have gone through a character.
-        Err(error) if !more.is_empty() && error.error_len().is_none() => {
-            std::str::from_utf8(&start[..error.valid_up_to()]).ok()
+fn shown(name: &str, bytes: Option<&Bytes>) -> String {
+    let (text, digits, length) = match bytes {
+        None => return format!("  {name:5}  none\n"),
+        Some(Bytes::Text(text)) if text.chars().all(|letter| !letter.is_control() || letter.is_whitespace()) => {
+            (Some(text), String::new(), text.len())
         }
-        Err(_) => None,
+        Some(Bytes::Text(text)) => {
+            (None, text.bytes().take(BYTES).map(|byte| format!("{byte:02x}")).collect(), text.len())
+        }
+        Some(Bytes::Hex(digits)) => (None, digits.clone(), digits.len() / 2),
     };
-    match text.filter(|text| !text.chars().any(|letter| letter.is_control() && !letter.is_whitespace())) {
-        Some(text) => format!("  {name:5}  {}{more}\n", text.replace('\n', "\n         ")),
+    let more = if length > BYTES { format!("\n         .. {length} bytes in all") } else { String::new() };
+    match text {
+        Some(text) => {
+            let start = &text[..text.floor_char_boundary(BYTES)];
+            format!("  {name:5}  {}{more}\n", start.replace('\n', "\n         "))
+        }
         None => {
-            let line = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            let lines: Vec<String> = start.chunks(LINE).map(line).collect();
+            let digits = &digits.as_bytes()[..digits.len().min(2 * BYTES)];
+            let lines: Vec<_> = digits.chunks(2 * LINE).map(String::from_utf8_lossy).collect();
             format!("  {name:5}  {}{more}\n", lines.join("\n         "))
         }
     }
@@ -142,36 +139,31 @@ fn shown(name: &str, bytes: Option<&[u8]>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::SourcePartition;
-    use crate::letters::Identity;
-    use crate::sink::system::LetterStatus;
+    use crate::letters::answer::Try;
 
-    fn letter(offset: i64, status: LetterStatus, tries: i32, reason: &str) -> Letter {
-        let partition = SourcePartition::new("orders", 0, 3);
-        Letter {
-            identity: Identity::of(Origin { partition, offset }, "retail", "transform", None),
-            timestamp_ms: Some(1_300_000_000_000),
-            key: Some(vec![0, 255]),
-            value: Some(b"{\"price\":0}".to_vec()),
+    fn row(offset: i64, status: &str, tries: i32, reason: &str) -> Row {
+        Row {
+            record: format!("orders#0/3:{offset}"),
+            timestamp: Some("2011-03-13T07:06:40.000Z".to_owned()),
+            module: "retail".to_owned(),
+            module_digest: "0123456789abcdef".to_owned(),
+            product: None,
             stage: "transform".to_owned(),
             reason: reason.to_owned(),
-            digest: "0123456789abcdef".to_owned(),
-            product: None,
-            status,
+            status: status.to_owned(),
             tries,
             request: (tries > 1).then_some(5),
+            requested: None,
             micro_batch: i64::from(tries),
         }
     }
 
     #[test]
     fn a_list_says_how_many_there_are() {
-        let letters = vec![
-            (letter(7, LetterStatus::Open, 1, "unit price 0 is not positive"), Some(Action::Redrive)),
-            (letter(12, LetterStatus::Discarded, 2, &"x".repeat(200)), None),
-        ];
-        let found = Listing { letters, total: 30, groups: Vec::new() };
-        insta::assert_snapshot!(listing(&found, None, 0), @r"
+        let asked = Row { requested: Some("redrive".to_owned()), ..row(7, "open", 1, "unit price 0 is not positive") };
+        let letters = Some(vec![asked, row(12, "discarded", 2, &"x".repeat(200))]);
+        let found = Listed { letters, total: 30, ..Listed::default() };
+        insta::assert_snapshot!(listing(&found, None), @r"
         record         time                      module  stage      status                   tries  reason
         orders#0/3:7   2011-03-13T07:06:40.000Z  retail  transform  open, redrive requested  1      unit price 0 is not positive
         orders#0/3:12  2011-03-13T07:06:40.000Z  retail  transform  discarded                2      xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..
@@ -182,25 +174,28 @@ mod tests {
 
     #[test]
     fn groups_are_counted() {
-        let groups = vec![("no description".to_owned(), 20), ("unit price 0 is not positive".to_owned(), 10)];
-        let found = Listing { letters: Vec::new(), total: 31, groups };
-        insta::assert_snapshot!(listing(&found, Some(By::Reason), 3), @r"
+        let group = |reason: &str, letters: u64| {
+            [("reason".to_owned(), reason.into()), ("letters".to_owned(), letters.into())].into()
+        };
+        let groups = Some(vec![group("no description", 20), group("unit price 0 is not positive", 10)]);
+        let found = Listed { total: 31, groups, group_count: Some(3), ..Listed::default() };
+        insta::assert_snapshot!(listing(&found, Some("reason")), @r"
         letters  reason
         20       no description
         10       unit price 0 is not positive
 
         the largest 2 of 3 groups, 31 letters in all
         ");
-        assert_eq!(listing(&Listing::default(), None, 0), "no letters\n");
+        assert_eq!(listing(&Listed::default(), None), "no letters\n");
     }
 
     #[test]
     fn a_record_is_shown_with_its_bytes_and_all_that_was_tried() {
-        let rows = [
-            (letter(7, LetterStatus::Open, 1, "unit price 0 is not positive"), None),
-            (letter(7, LetterStatus::Open, 2, "no description"), None),
-        ];
-        insta::assert_snapshot!(history(&rows[0].0.identity.origin, &rows), @r#"
+        let (key, value) = (Some(Bytes::Hex("00ff".to_owned())), Some(Bytes::Text("{\"price\":0}".to_owned())));
+        let of = |row| Try { row, key: key.clone(), value: value.clone() };
+        let rows = [row(7, "open", 1, "unit price 0 is not positive"), row(7, "open", 2, "no description")];
+        let found = History { record: rows[0].record.clone(), rows: rows.map(of).into() };
+        insta::assert_snapshot!(history(&found), @r#"
         orders#0/3:7
           time   2011-03-13T07:06:40.000Z
           key    00ff
@@ -216,11 +211,10 @@ mod tests {
     #[test]
     fn long_bytes_are_cut_between_characters() {
         let text = "ä".repeat(BYTES);
-        assert!(
-            shown("value", Some(text.as_bytes())).ends_with(&format!("ä\n         .. {} bytes in all\n", 2 * BYTES))
-        );
-        let odd = format!("a{text}");
-        assert!(shown("value", Some(odd.as_bytes())).contains("ä\n         .. "));
+        let of = |text: String| shown("value", Some(&Bytes::Text(text)));
+        assert!(of(text.clone()).ends_with(&format!("ä\n         .. {} bytes in all\n", 2 * BYTES)));
+        assert!(of(format!("a{text}")).contains("ä\n         .. "));
+        assert!(of("bell \u{7}".to_owned()).contains("62656c6c2007"));
         assert_eq!(shown("key", None), "  key    none\n");
     }
 }

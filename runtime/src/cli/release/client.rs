@@ -68,14 +68,19 @@ struct Problem {
 }
 
 /// Asks one pipeline.
-pub(super) struct Client {
+pub(in crate::cli) struct Client {
     server: String,
     token: Option<String>,
 }
 
 impl Client {
     pub(super) fn new(args: &ServerArgs) -> Result<Self, ServerError> {
-        let server = args.server.trim_end_matches('/').to_owned();
+        Self::of(&args.server)
+    }
+
+    /// Of the pipeline at this address.
+    pub(in crate::cli) fn of(server: &str) -> Result<Self, ServerError> {
+        let server = server.trim_end_matches('/').to_owned();
         let is_http = url::Url::parse(&server).is_ok_and(|url| url.scheme() == "http" && url.has_host());
         if !is_http {
             return Err(ServerError::Address { server });
@@ -88,7 +93,7 @@ impl Client {
         self.token.as_deref().map(str::trim).ok_or(ServerError::NoToken)
     }
 
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
+    pub(in crate::cli) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
         self.send(minreq::get(format!("{}{path}", self.server)))
     }
 
@@ -105,7 +110,16 @@ impl Client {
         self.order(minreq::delete, path, query, Vec::new())
     }
 
-    pub(super) fn post<T: DeserializeOwned>(
+    /// Asks for what not everybody may see.
+    pub(in crate::cli) fn get_as_operator<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, ServerError> {
+        self.order(minreq::get, path, query, Vec::new())
+    }
+
+    pub(in crate::cli) fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, &str)],

@@ -5,6 +5,7 @@ mod client;
 mod show;
 
 pub use args::{DeployArgs, ModuleArgs, ModulesArgs, PromoteArgs, RewindArgs, ServerArgs, ShadowArgs};
+pub(super) use client::Client;
 pub use client::ServerError;
 
 use super::{Error, output};
@@ -12,7 +13,6 @@ use crate::clock;
 use crate::release::compare::Report;
 use crate::serve::orders::{Accepted, Released};
 use crate::transform::{ModuleFile, version_name};
-use client::Client;
 use serde::Deserialize;
 use std::time::Duration;
 
