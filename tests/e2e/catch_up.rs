@@ -71,7 +71,9 @@ fn resumed(stage: &Stage, fault: Option<&str>) -> Result<()> {
     send(&producer, &events[BEFORE..BEFORE + MISSED])?;
     wait_products(&mut instance, &[("wholesale/sales", offsets(BEFORE + MISSED))])?;
     audit::holds(stage, &config).context("while it is paused")?;
-    order(stage, &instance, &["deploy", path(&slow(stage)?)?])?;
+    if fault.is_none() {
+        order(stage, &instance, &["deploy", path(&slow(stage)?)?])?;
+    }
     order(stage, &instance, &["resume", "retail"])?;
     let rest = &events[BEFORE + MISSED..];
     if let Some(fault) = fault {
@@ -81,16 +83,16 @@ fn resumed(stage: &Stage, fault: Option<&str>) -> Result<()> {
         instance.wait_ready()?;
         send(&producer, rest)?;
     } else {
-        beside(&mut instance, &producer, rest)?;
+        beside(stage, &mut instance, &producer, rest)?;
     }
     both(&mut instance, ALL)?;
     ends_well(stage, instance, &config)
 }
 
-/// A version that makes the same rows and takes its time, so that it can be seen while it catches up.
+/// A version that makes the same rows and takes its time, so that the module is still catching up when it is looked at.
 fn slow(stage: &Stage) -> Result<PathBuf> {
     let works = "let mut work = 1_u64; \
-        for step in 0..100_000_u64 { work = std::hint::black_box(work.wrapping_mul(step | 1) ^ step); } \
+        for step in 0..400_000_u64 { work = std::hint::black_box(work.wrapping_mul(step | 1) ^ step); } \
         if !line.unit_price.is_positive() {";
     stage.product()?.retail_variant("slow", &[("if !line.unit_price.is_positive() {", works)])
 }
@@ -106,26 +108,27 @@ fn killed(stage: &Stage, config: &mut Config, fault: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until one module catches up, sends the rest bit by bit meanwhile, and sees the other not wait for it.
-fn beside(instance: &mut Instance, producer: &Producer, rest: &[Event]) -> Result<()> {
+/// Waits until the slow version catches up, sends more bit by bit meanwhile until the other module is seen not to wait for it, and then
+/// goes back to the quick one.
+fn beside(stage: &Stage, instance: &mut Instance, producer: &Producer, rest: &[Event]) -> Result<()> {
+    let status_of = |instance: &Instance| Ok::<_, anyhow::Error>(instance.get("/v1/status")?.json()?);
     instance.wait_for(LIMIT, "the module to catch up", |instance| {
-        let status = instance.get("/v1/status")?.json()?;
-        Ok((status["catch_up"]["modules"] == serde_json::json!(["retail"])).then_some(()))
+        Ok((status_of(instance)?["catch_up"]["modules"] == serde_json::json!(["retail"])).then_some(()))
     })?;
+    let mut parts = rest.chunks(rest.len() / 60 + 1);
     let mut stood = Vec::new();
-    for part in rest.chunks(rest.len() / 60 + 1) {
+    while stood.len() < 3 {
+        let part = parts.next().with_context(|| format!("the other module stood still meanwhile: {stood:?}"))?;
         send(producer, part)?;
-        wait::moment(Duration::from_millis(50));
-        let status = instance.get("/v1/status")?.json()?;
-        if !status["catch_up"].is_null() {
-            ensure!(status["catch_up"]["records_left"].is_i64(), "{}", status["catch_up"]);
-            // Just after the start of a session nothing is said of tables yet.
-            stood.extend(stands(&status, "wholesale/sales"));
-        }
+        wait::moment(Duration::from_millis(100));
+        let status = status_of(instance)?;
+        ensure!(status["catch_up"]["records_left"].is_i64(), "it no longer catches up: {}", status["catch_up"]);
+        // Just after the start of a session nothing is said of tables yet.
+        stood.extend(stands(&status, "wholesale/sales"));
+        stood.dedup();
     }
-    stood.dedup();
-    ensure!(stood.len() > 1, "the other module stood still meanwhile: {stood:?}");
-    Ok(())
+    order(stage, instance, &["rollback", "retail"])?;
+    parts.try_for_each(|part| send(producer, part))
 }
 
 /// The sum of the next offsets of a product's table.
@@ -164,7 +167,7 @@ fn rewound(stage: &Stage) -> Result<()> {
     let first = first_micro_batch(stage)?;
     order(stage, &instance, &["deploy", path(&slow(stage)?)?])?;
     order(stage, &instance, &["rewind", "retail", "--to", &first])?;
-    beside(&mut instance, &producer, &events[BEFORE + MISSED..])?;
+    beside(stage, &mut instance, &producer, &events[BEFORE + MISSED..])?;
     both(&mut instance, ALL)?;
     ends_well(stage, instance, &config)
 }

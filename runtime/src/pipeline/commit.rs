@@ -178,7 +178,8 @@ pub(super) async fn commit_one(table: &mut Table, commit: Commit) -> Result<(), 
     }
 }
 
-/// Tries until it works or cannot: a store that is away for a while costs time, not the process.
+/// Tries until it works or cannot: a store that is away for a while costs time, not the process. What a store refuses, as when the bucket is
+/// gone, a new session is to look at.
 pub(super) async fn persist<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, sink::Error>>,
@@ -187,7 +188,7 @@ where
     loop {
         match attempt().await {
             Ok(value) => return Ok(value),
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_transient() && !error.is_refused() => {
                 tracing::warn!(error = %chain(&error), "{what} is tried again");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
@@ -207,4 +208,32 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::Error as Store;
+
+    /// How often it is tried where these are the errors, one after the other.
+    #[track_caller]
+    fn check(errors: Vec<Store>, tries: usize, ends_well: bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let (mut errors, mut tried) = (errors.into_iter(), 0);
+        let ended = runtime.block_on(persist("a test", || {
+            tried += 1;
+            std::future::ready(errors.next().map_or(Ok(()), |error| Err(sink::Error::Store(error))))
+        }));
+        assert_eq!((tried, ended.is_ok()), (tries, ends_well));
+    }
+
+    #[test]
+    fn a_store_that_is_away_is_waited_for_and_one_that_refuses_is_not() {
+        let away = || Store::Generic { store: "S3", source: "connection refused".into() };
+        let path = || "silver/part.parquet".to_owned();
+        check(vec![], 1, true);
+        check(vec![away(), away()], 3, true);
+        check(vec![Store::NotFound { path: path(), source: "no such bucket".into() }], 1, false);
+        check(vec![away(), Store::PermissionDenied { path: path(), source: "no".into() }], 2, false);
+    }
 }

@@ -13,7 +13,9 @@ use crate::release::{Action, AppendError, Deployment, Standing, Target};
 use crate::serve::Site;
 use crate::serve::orders::{Accepted, Act, Operator, Order, Refusal, Reply};
 use crate::transform::ModuleFile;
+use futures::FutureExt;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -49,7 +51,7 @@ impl Desk {
     /// Takes orders until nobody can give any more.
     pub(super) async fn take(self, mut orders: mpsc::Receiver<Order>) {
         while let Some(Order { operator, why, act, reply }) = orders.recv().await {
-            let answer = self.answer(operator, why, act).await;
+            let answer = guarded(self.answer(operator, why, act)).await;
             if let Err(refusal) = &answer {
                 tracing::info!(?refusal, "an order was refused");
             }
@@ -62,18 +64,19 @@ impl Desk {
     pub(super) async fn follow(self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let mut releases = self.releases.lock().await;
-            if releases.log().is_none() {
-                continue;
-            }
-            let seen = match releases.refresh().await {
-                Ok(()) => self.announce(&mut releases).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = seen {
-                tracing::warn!(error = %chain(&error), "what was deployed cannot be followed; what runs goes on");
+            if let Err(refusal) = guarded(self.look()).await {
+                tracing::warn!(?refusal, "what was deployed cannot be followed; what runs goes on");
             }
         }
+    }
+
+    async fn look(&self) -> Result<(), Refusal> {
+        let mut releases = self.releases.lock().await;
+        if releases.log().is_none() {
+            return Ok(());
+        }
+        releases.refresh().await.map_err(|error| unavailable(&error))?;
+        self.announce(&mut releases).await.map_err(|error| unavailable(&error))
     }
 
     /// Tells the session what is to run, and everybody where the modules stand.
@@ -253,6 +256,11 @@ impl Desk {
     }
 }
 
+/// What work comes to. A panic in it costs this one answer, not those of all who ask after.
+pub(super) async fn guarded<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(Refusal::Internal))
+}
+
 async fn end_shadow(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Decided, Refusal> {
     let standing = known(releases, operator, name).await?;
     if standing.shadow.is_none() {
@@ -363,4 +371,16 @@ pub(super) fn unavailable(error: &Error) -> Refusal {
 /// The first digits of a digest, as people compare them.
 pub(super) fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_costs_one_answer() {
+        let answer = |work: fn() -> u32| futures::executor::block_on(guarded(async move { Ok(work()) }));
+        assert_eq!(answer(|| 7), Ok(7));
+        assert_eq!(answer(|| unreachable!("a fault of ours")), Err(Refusal::Internal));
+    }
 }

@@ -6,9 +6,12 @@ use super::committer::Committer;
 use super::plan::Plan;
 use super::releases::Release;
 use super::run::End;
+use super::session::Stuck;
+use super::still::Still;
 use super::threads::Threads;
-use super::{Error, Options, Pipeline, catalog, session};
+use super::{Error, Options, Pipeline, session};
 use crate::clock;
+use crate::config::Config;
 use crate::release::Target;
 use crate::serve::status::State;
 use crate::source::{Lease, Membership};
@@ -49,8 +52,10 @@ pub(super) struct Drive<'a> {
     pub(super) grace: Duration,
     /// When the session was told to end.
     pub(super) told_at: OnceLock<Instant>,
-    /// Whether there are partitions that cannot be read, which may be mended meanwhile.
-    pub(super) has_stuck: bool,
+    /// Partitions that cannot be read.
+    pub(super) stuck: &'a [Stuck],
+    /// What paused modules came to.
+    pub(super) still: Option<&'a Still>,
 }
 
 impl Drive<'_> {
@@ -86,6 +91,19 @@ impl Drive<'_> {
             _ = stop.wait_for(|stop| *stop) => {}
             () = outdated => {}
         }
+    }
+
+    /// Whether the log of a partition that could not be read has come to hold what the tables lack.
+    async fn is_mended(&self, config: &Arc<Config>) -> bool {
+        let outside: Vec<(String, i32, i64)> = self.stuck.iter().filter_map(Stuck::outside).collect();
+        let config = Arc::clone(config);
+        let asked = tokio::task::spawn_blocking(move || {
+            outside.iter().any(|(topic, partition, stored)| {
+                let log = session::log_range(&config, topic, *partition);
+                log.is_ok_and(|log| (log.start..=log.end).contains(stored))
+            })
+        });
+        asked.await.unwrap_or(false)
     }
 
     /// A hint for dashboards. A member tells its group; without one, the reader does.
@@ -174,8 +192,8 @@ impl Pipeline {
             }
             if now.duration_since(asked) >= PARTITIONS_EVERY {
                 asked = now;
-                let known = committer.slots.len() + committer.others.slots.len();
-                if drive.has_stuck || self.has_new_partitions(&committer.plan, known).await {
+                let known = committer.slots.len() + committer.others.slots.len() + drive.stuck.len();
+                if drive.is_mended(&self.config).await || self.has_new_partitions(&committer.plan, known).await {
                     return Ok(End::Anew);
                 }
             }
@@ -199,7 +217,7 @@ impl Pipeline {
         }
         let offsets = drive.in_time(committer.close_with(Some(next.plan))).await?;
         drive.tell_committed(threads, committer, &offsets);
-        self.site.publish(catalog(&committer.plan, &committer.lake), committer.views.iter().map(Arc::clone));
+        self.publish(&committer.plan, &committer.lake, committer.views.clone(), drive.still);
         committer.look();
         Ok(true)
     }

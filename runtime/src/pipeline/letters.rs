@@ -1,6 +1,6 @@
 //! Answers what operators ask about dead letters, one after the other; the lake is read and written as the command line does.
 
-use super::desk::{Desk, known, unavailable};
+use super::desk::{Desk, guarded, known, unavailable};
 use super::{Error, commit};
 use crate::letters::{self, Query, answer};
 use crate::serve::orders::{About, Inquiry, Refusal};
@@ -14,7 +14,7 @@ impl Desk {
     /// Answers until nobody can ask any more.
     pub(super) async fn answer_letters(self, mut inquiries: mpsc::Receiver<Inquiry>) {
         while let Some(inquiry) = inquiries.recv().await {
-            let answer = self.about_letters(&inquiry).await;
+            let answer = guarded(self.about_letters(&inquiry)).await;
             // Who asked may have gone; what was requested stays.
             let _ = inquiry.reply.send(answer);
         }

@@ -38,6 +38,7 @@ mod session;
 mod shadows;
 mod share;
 mod start;
+mod still;
 mod target;
 mod threads;
 mod topics;
@@ -50,6 +51,7 @@ pub use parking::{Failing, Span};
 pub use plan::read_modules;
 pub use run::{Options, Summary};
 
+use crate::aggregate::View;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::serve::orders::{Asked, Operator, Operators};
@@ -66,6 +68,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
+use still::Still;
 use tokio::sync::watch;
 
 /// Builds the module crate in a folder and says where the component is.
@@ -159,15 +162,20 @@ impl Pipeline {
     }
 }
 
-/// The products of a plan, for who looks for them.
-fn catalog(plan: &Plan, lake: &Warehouse) -> Catalog {
-    let mut catalog = Catalog::default();
-    for module in &plan.modules {
-        catalog.add_module(module.manifest(), |layer: Layer, path: &str| {
-            lake.table_url(&format!("{layer}/{path}")).to_string()
-        });
+impl Pipeline {
+    /// Shows the products of a plan and their answers, and those of modules that are paused.
+    fn publish(&self, plan: &Plan, lake: &Warehouse, mut views: Vec<Arc<View>>, still: Option<&Still>) {
+        let mut catalog = Catalog::default();
+        for module in plan.modules.iter().chain(still.iter().flat_map(|still| &still.plan.modules)) {
+            catalog.add_module(module.manifest(), |layer: Layer, path: &str| {
+                lake.table_url(&format!("{layer}/{path}")).to_string()
+            });
+        }
+        if let Some(still) = still {
+            views.extend(still.views.iter().map(Arc::clone));
+        }
+        self.site.publish(catalog, views);
     }
-    catalog
 }
 
 /// Every configured topic is read, and the brokers' settings are such that a client takes them.

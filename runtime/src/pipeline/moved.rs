@@ -34,13 +34,16 @@ impl Committer {
     }
 
     /// Looks whether somebody moved a product's offsets, or the topic to a new incarnation, while there was nothing to commit: a commit would
-    /// find out by itself.
+    /// find out by itself. Of a partition that cannot be read nothing is ever committed; to move it is the way out.
     pub(super) async fn look_for_moves(&mut self) -> Result<(), Error> {
         for (index, table) in self.plan.tables.iter().enumerate().filter(|(_, table)| table.kind == TableKind::Silver) {
             let of_topic = |slot: &&Slot| table.topic.is_none_or(|topic| topic == slot.topic);
             let slots = self.slots.iter().enumerate().filter(|(_, slot)| of_topic(slot));
-            let own: Vec<&SourcePartition> =
-                slots.flat_map(|(index, slot)| [&slot.partition, self.redrives.partition(index)]).collect();
+            let own = slots.flat_map(|(index, slot)| [&slot.partition, self.redrives.partition(index)]);
+            let stopped = self.stopped.iter().map(|(partition, _)| partition);
+            let is_fed_by =
+                |of: &&SourcePartition| table.topic.is_none_or(|topic| self.plan.topics[topic].name == of.topic);
+            let own: Vec<&SourcePartition> = own.chain(stopped.filter(is_fed_by)).collect();
             let table = &mut self.tables.tables[index];
             let before: Vec<Option<i64>> = own.iter().map(|of| table.offsets().get(of)).collect();
             table.catch_up(None).await?;

@@ -1,7 +1,6 @@
 //! Modules that fail too often: how they are told of, and how the runtime parks them, as a decision in the log of deployments.
 
-use super::commit::chain;
-use super::desk::Desk;
+use super::desk::{Desk, guarded, unavailable};
 use super::releases::Releases;
 use super::{Error, Pipeline};
 use crate::fault;
@@ -109,9 +108,10 @@ impl Desk {
 
     /// Parks a module; one that runs beside the active one is ended. Where that is not possible now, it fails on, and is judged again.
     pub(super) async fn park(&self, failing: &Failing) {
-        if let Err(error) = self.try_park(failing).await {
+        let parked = async { self.try_park(failing).await.map_err(|error| unavailable(&error)) };
+        if let Err(refusal) = guarded(parked).await {
             let module = &failing.module;
-            tracing::warn!(module, %failing, error = %chain(&error), "a module that fails too often could not be parked");
+            tracing::warn!(module, %failing, ?refusal, "a module that fails too often could not be parked");
         }
     }
 

@@ -6,8 +6,9 @@ use super::plan::Plan;
 use super::releases::Release;
 use super::report::standing;
 use super::session::{self, Gone, Opened, Stuck};
+use super::still::Still;
 use super::threads::Threads;
-use super::{Error, Pipeline, catalog};
+use super::{Error, Pipeline};
 use crate::sink::Warehouse;
 use crate::source::Lease;
 use std::collections::BTreeMap;
@@ -69,7 +70,12 @@ impl Parts {
     }
 
     /// Restores the state of all, shows it, and starts to read.
-    pub(super) async fn start(self, pipeline: &Pipeline, lake: &Warehouse) -> Result<Running, Error> {
+    pub(super) async fn start(
+        self,
+        pipeline: &Pipeline,
+        lake: &Warehouse,
+        still: Option<&Still>,
+    ) -> Result<Running, Error> {
         let Self { whole, live: (release, opened), behind } = self;
         let mut session = opened.restore(&pipeline.config, lake, &release.plan).await?;
         let stuck = std::mem::take(&mut session.stuck);
@@ -83,7 +89,11 @@ impl Parts {
                 Some((release, session))
             }
         };
-        pipeline.site.publish(catalog(&whole, lake), views);
+        pipeline.publish(&whole, lake, views, still);
+        let runs = |name: &str| whole.modules.iter().any(|module| module.manifest().name == name);
+        let rewound =
+            release.rewinds.iter().filter(|(name, ..)| runs(name)).map(|(name, number, _)| (name.clone(), *number));
+        pipeline.site.set_rewound(rewound.collect());
         stuck.iter().for_each(|stuck| pipeline.passed_over(stuck));
         let numbers = Arc::new(AtomicI64::new(0));
         let (committer, threads) = pipeline.start(&release.plan, lake.clone(), session, &stuck, &numbers)?;

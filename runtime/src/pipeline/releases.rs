@@ -12,12 +12,15 @@ use crate::serve::Time;
 use crate::serve::orders::{Decision, Released};
 use crate::sink::{Table, TableSpec, Warehouse};
 use crate::transform::{Host, Limits, Module, ModuleFile};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Who deploys what a configuration names and nobody has deployed.
 const CONFIGURATION: &str = "configuration";
+
+/// Compiled modules that are kept although they may not run: who rolls back need not wait for a compiler.
+const SPARE: usize = 32;
 
 /// What runs at a time.
 #[derive(Debug, Clone)]
@@ -120,8 +123,20 @@ impl Releases {
             return Ok(module.clone());
         }
         let module = Module::load(&self.host, file)?;
+        self.make_room();
         self.compiled.insert(file.digest.clone(), module.clone());
         Ok(module)
+    }
+
+    /// Forgets what does not run, where that has become much.
+    fn make_room(&mut self) {
+        let standings = self.standings();
+        let configured = self.configured.iter().map(|file| file.digest.as_str());
+        let deployed = standings.values().flat_map(|standing| [standing.active(), standing.shadow.as_deref()]);
+        let used: BTreeSet<&str> = deployed.flatten().chain(configured).collect();
+        if self.compiled.len() >= used.len() + SPARE {
+            self.compiled.retain(|digest, _| used.contains(digest.as_str()));
+        }
     }
 
     /// Opens the log where it is not open, and deploys what the configuration names and was never deployed.
@@ -294,6 +309,15 @@ impl Releases {
         Ok((ahead, behind))
     }
 
+    /// The paused modules alone, as if they ran; `None` where there are none.
+    pub(super) async fn still(&mut self) -> Result<Option<Release>, Error> {
+        let mut standings = self.standings();
+        standings.retain(|_, standing| standing.paused.take().is_some());
+        standings.values_mut().for_each(|standing| standing.shadow = None);
+        let release = self.release_of(&standings, Way::Live).await?;
+        Ok(Some(release).filter(|release| !release.plan.modules.is_empty()))
+    }
+
     fn standings(&self) -> BTreeMap<String, Standing> {
         let of_log = self.log.iter().flat_map(|(_, log)| log.standings());
         of_log.map(|(name, standing)| (name.to_owned(), standing)).collect()
@@ -359,6 +383,7 @@ impl Releases {
                 digest: digest.to_owned(),
                 version: manifest.version,
                 running: None,
+                rewound: None,
                 paused: standing.paused.clone(),
                 parked: standing.is_parked,
                 metered: None,

@@ -122,7 +122,7 @@ impl Report {
         let products = self.products(look);
         self.site.update_status(|status: &mut Status| {
             renew(&mut status.modules, &modules, |module| module.name.clone());
-            renew(&mut status.products, &products, |product| (product.layer == Layer::Gold, product.path.clone()));
+            renew_products(status, &products);
         });
         if look.plan.catches_up {
             return;
@@ -232,25 +232,32 @@ impl Report {
     }
 
     fn products(&self, look: &Look<'_>) -> Vec<status::Product> {
+        let committed_at = self.commits.committed_at;
         let product = |path: &str, layer: Layer, table: &Table, rows_total: u64| status::Product {
-            path: path.to_owned(),
-            layer,
-            table_version: i64::try_from(table.version()).ok(),
-            micro_batch: Some(table.micro_batch()),
-            committed_at: self.commits.committed_at,
+            committed_at,
             rows_total,
-            next_offsets: table
-                .offsets()
-                .iter()
-                .filter(|(of, _)| of.reader.is_none() && redrives::topic_of(of).is_none())
-                .map(|(partition, next)| (partition.to_string(), next))
-                .collect(),
+            ..product(path, layer, table)
         };
         let silver = look.plan.products.iter().zip(&self.total.rows);
         let silver = silver.map(|(of, rows)| product(&of.path, Layer::Silver, &look.tables[of.table], *rows));
         let gold =
             look.plan.golds.iter().map(|gold| product(gold.plan.path(), Layer::Gold, &look.tables[gold.gold_table], 0));
         silver.chain(gold).collect()
+    }
+}
+
+/// Where a product's table stands.
+pub(super) fn product(path: &str, layer: Layer, table: &Table) -> status::Product {
+    let is_shown = |of: &SourcePartition| of.reader.is_none() && redrives::topic_of(of).is_none();
+    let offsets = table.offsets().iter().filter(|(of, _)| is_shown(of));
+    status::Product {
+        path: path.to_owned(),
+        layer,
+        table_version: i64::try_from(table.version()).ok(),
+        micro_batch: Some(table.micro_batch()),
+        committed_at: None,
+        rows_total: 0,
+        next_offsets: offsets.map(|(of, next)| (of.to_string(), next)).collect(),
     }
 }
 
@@ -271,6 +278,11 @@ fn renew<T: Clone, N: Ord>(all: &mut Vec<T>, own: &[T], name: impl Fn(&T) -> N) 
     all.retain(|known| own.iter().all(|own| name(own) != name(known)));
     all.extend(own.iter().cloned());
     all.sort_by_cached_key(name);
+}
+
+/// Shows these products in the place of the ones that were known of these names.
+pub(super) fn renew_products(status: &mut Status, products: &[status::Product]) {
+    renew(&mut status.products, products, |product| (product.layer == Layer::Gold, product.path.clone()));
 }
 
 fn topic_of<'a>(topics: &'a mut Vec<Topic>, partition: &SourcePartition) -> &'a mut Topic {

@@ -67,7 +67,7 @@ impl Opened {
 
 /// Reads a state table into the lanes of its topic, and shows it. What is in no lane is of others, or of partitions that the topic no
 /// longer has: what was counted stays counted.
-async fn restore(
+pub(super) async fn restore(
     index: usize,
     gold: &Gold,
     table: &Table,

@@ -7,6 +7,7 @@ use super::drive::Drive;
 use super::parts::{Parts, Running};
 use super::releases::Release;
 use super::session::{self, Found, Gone, Stuck};
+use super::still::Still;
 use super::torn::Torn;
 use super::{Error, Pipeline, Remedy, rewind};
 use crate::clock;
@@ -212,8 +213,9 @@ impl Pipeline {
             return Ok(End::Anew);
         }
         let torn_until = torn.until(&parts.live.1.begun);
+        let still = Still::open(self, &lake).await?;
         let (rewinds, grace) = (parts.live.0.rewinds.clone(), self.config.shutdown.grace);
-        let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake).await?;
+        let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake, still.as_ref()).await?;
         let targets: Vec<i64> = committer.slots.iter().map(|slot| slot.log.end).collect();
         let drive = Drive {
             options,
@@ -226,7 +228,8 @@ impl Pipeline {
             torn_until: &torn_until,
             grace,
             told_at: OnceLock::new(),
-            has_stuck: !stuck.is_empty(),
+            stuck: &stuck,
+            still: still.as_ref(),
         };
         let ended = self.drive(&mut committer, &threads, catch_up.as_mut(), &drive).await;
         catch_up.iter().for_each(CatchUp::stop);

@@ -49,6 +49,18 @@ pub(super) struct Stuck {
     pub(super) error: Error,
 }
 
+impl Stuck {
+    /// Topic, partition and offset, where the log does not reach that.
+    pub(super) fn outside(&self) -> Option<(String, i32, i64)> {
+        match &self.error {
+            Error::OutOfLog { topic, partition, stored, start, end, .. } if !(start..=end).contains(&stored) => {
+                Some((topic.clone(), *partition, *stored))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Where everything stands before the aggregate state is restored.
 pub(super) struct Opened {
     pub(super) tables: Vec<Table>,
@@ -180,6 +192,14 @@ pub(super) fn connect(config: &Config, topic: &str) -> Result<Kafka, Error> {
     })
 }
 
+/// What a partition's log holds now.
+pub(super) fn log_range(config: &Config, topic: &str, partition: i32) -> Result<LogRange, Error> {
+    match config.topics.get(topic).and_then(|topic| topic.path.as_ref()) {
+        Some(path) => Ok(Files::new(path)?.log_range()?),
+        None => Ok(connect(config, topic)?.log_range(topic, partition)?),
+    }
+}
+
 /// How a client is set up; `None` without brokers.
 pub(super) fn settings(config: &Config) -> Option<Settings> {
     let kafka = &config.kafka;
@@ -197,6 +217,12 @@ impl Found {
             let newest = of_topic.map(|partition| partition.incarnation).max().unwrap_or(0);
             slot.partition.incarnation = slot.partition.incarnation.max(newest);
         }
+    }
+
+    /// All partitions, of the incarnation that these tables know.
+    pub(super) fn into_slots(mut self, tables: &[Table]) -> Vec<Slot> {
+        self.set_incarnations(tables);
+        self.slots
     }
 
     /// Takes out the partitions that the lease does not hold. Files have one reader, which holds them without a lease.

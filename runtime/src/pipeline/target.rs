@@ -90,7 +90,7 @@ pub(super) async fn find(
     let at_time = Time(stay.at_ms);
     lines.push(format!("micro-batch {} of {at_time} stays, {undone} after it are undone", stay.micro_batch));
     for path in own {
-        lines.push(undoes(config, lake, &path, tables.get(&path).copied()).await.map_err(failed)?);
+        lines.push(loses(config, lake, &path, tables.get(&path).copied()).await.map_err(failed)?);
     }
     for (partition, next) in &offsets {
         lines.push(format!("{partition} is read again from offset {next}"));
@@ -113,27 +113,27 @@ pub(super) async fn rows(config: &Config, lake: &Warehouse) -> Result<Vec<Row>, 
 /// Leaves out the micro-batches that an earlier rewind of the module has undone: their rows are no more, and nothing goes back to them.
 fn leave_out_undone(rows: &mut Vec<Row>, module: &str) {
     let is_rewind = |row: &Row| row.kind == system::CommitKind::Rewound.name() && row.modules.contains_key(module);
-    for at in (0..rows.len()).rev().filter(|at| is_rewind(&rows[*at])).collect::<Vec<_>>() {
-        let went_back = rows[at].offsets.clone();
-        let is_undone = |row: &Row| {
-            let offsets = row.offsets.iter().filter_map(|(of, [_, next])| Some((SourcePartition::parse(of)?, *next)));
+    let is_left = |at: usize, row: &Row| {
+        let is_of_module = row.is_micro_batch() && row.modules.contains_key(module);
+        !is_of_module || !rows[at..].iter().any(|later| is_rewind(later) && undoes(later, row, module))
+    };
+    let left: Vec<bool> = rows.iter().enumerate().map(|(at, row)| is_left(at, row)).collect();
+    let mut left = left.into_iter();
+    rows.retain(|_| left.next().unwrap_or(true));
+}
+
+/// Whether a rewind went back to before what the module has read with a micro-batch.
+fn undoes(rewind: &Row, row: &Row, module: &str) -> bool {
+    row.offsets.iter().any(|(of, [_, next])| {
+        let Some(parsed) = SourcePartition::parse(of) else { return false };
+        let own = parsed.of_reader(module).to_string();
+        let counts = match &parsed.reader {
             // Where the module stands apart, its own range counts.
-            let mut own = offsets.filter(|(of, _)| match &of.reader {
-                None => !row.offsets.contains_key(&of.of_reader(module).to_string()),
-                Some(reader) => **reader == *module,
-            });
-            own.any(|(of, next)| {
-                let to = went_back.get(&of.of_reader(module).to_string());
-                to.is_some_and(|[_, to]| next > *to)
-            })
+            None => !row.offsets.contains_key(&own),
+            Some(reader) => **reader == *module,
         };
-        let of_module = |row: &Row| row.is_micro_batch() && row.modules.contains_key(module);
-        let mut index = 0;
-        rows.retain(|row| {
-            index += 1;
-            index > at || !of_module(row) || !is_undone(row)
-        });
-    }
+        counts && rewind.offsets.get(&own).is_some_and(|[_, to]| next > to)
+    })
 }
 
 /// Whether a module reads the partition's topic.
@@ -314,7 +314,7 @@ pub(super) fn starts(config: &Config, manifest: &Manifest) -> Result<Starts, Err
 }
 
 /// What a table loses, for a person.
-async fn undoes(
+async fn loses(
     config: &Config,
     lake: &Warehouse,
     path: &str,
@@ -372,20 +372,37 @@ mod tests {
         }
     }
 
+    /// Rows of micro-batches that read from where the one before had ended, up to these offsets; `Err` is a rewind to one.
+    #[track_caller]
+    fn check_undone(steps: &[Result<i64, i64>], left: &[i64]) {
+        let mut from = 0;
+        let mut rows = Vec::new();
+        for (number, step) in (1..).zip(steps) {
+            let (Ok(next) | Err(next)) = *step;
+            let (kind, of) = match step {
+                Ok(_) => (system::CommitKind::MicroBatch, "orders#0/0"),
+                Err(_) => (system::CommitKind::Rewound, "orders#0/0@retail"),
+            };
+            let offsets = [(of.to_owned(), [from, next])].into();
+            rows.push(Row { offsets, kind: kind.name().to_owned(), ..row(number, number, "aaaaaaaa") });
+            from = next;
+        }
+        let all = rows.len();
+        leave_out_undone(&mut rows, "wholesale");
+        assert_eq!(rows.len(), all, "{steps:?}");
+        leave_out_undone(&mut rows, "retail");
+        let numbers: Vec<i64> = rows.iter().filter(|row| row.is_micro_batch()).map(|row| row.micro_batch).collect();
+        assert_eq!(numbers, left, "{steps:?}");
+    }
+
     #[test]
     fn nothing_goes_back_to_what_was_undone() {
-        let read = |micro_batch, from: i64, next: i64| {
-            let offsets = [("orders#0/0".to_owned(), [from, next])].into();
-            Row { offsets, ..row(micro_batch, micro_batch, "aaaaaaaa") }
-        };
-        let mut rewound = Row { kind: system::CommitKind::Rewound.name().to_owned(), ..read(4, 0, 0) };
-        rewound.offsets = [("orders#0/0@retail".to_owned(), [30, 10])].into();
-        let mut rows = vec![read(1, 0, 10), read(2, 10, 20), read(3, 20, 30), rewound, read(5, 30, 40)];
-        leave_out_undone(&mut rows, "wholesale");
-        assert_eq!(rows.len(), 5);
-        leave_out_undone(&mut rows, "retail");
-        assert_eq!(rows.iter().map(|row| row.micro_batch).collect::<Vec<_>>(), [1, 4, 5]);
-        assert_eq!(choose(&rows, "retail", "3", 10_000).map(|at| rows[at].micro_batch).ok(), Some(1));
+        check_undone(&[Ok(10), Ok(20)], &[1, 2]);
+        check_undone(&[Ok(10), Ok(20), Ok(30), Err(10), Ok(40)], &[1, 5]);
+        // The later one goes back to before the earlier one, and to after it.
+        check_undone(&[Ok(10), Ok(20), Ok(30), Err(20), Ok(30), Ok(40), Err(10), Ok(20)], &[1, 8]);
+        check_undone(&[Ok(10), Ok(20), Ok(30), Err(10), Ok(20), Ok(30), Err(20), Ok(30)], &[1, 5, 8]);
+        check_undone(&[Ok(10), Err(0), Ok(10), Err(0), Ok(10), Err(0)], &[]);
     }
 
     #[test]

@@ -53,12 +53,13 @@ async fn module(
 
 /// Where the modules stand, with what runs at this moment.
 fn released(site: &Site) -> Vec<Released> {
-    let status = site.status();
+    let (status, rewound) = (site.status(), site.rewound());
     let with_status = |of: &Released| {
         let known = status.modules.iter().find(|module| module.name == of.module);
         let runs = known.filter(|module| module.paused.is_none() && module.parked.is_none());
         let running = runs.map(|module| module.digest.clone());
-        Released { running, metered: known.map(|module| module.metered.clone()), ..of.clone() }
+        let rewound = rewound.get(&of.module).copied();
+        Released { running, rewound, metered: known.map(|module| module.metered.clone()), ..of.clone() }
     };
     site.released().iter().map(with_status).collect()
 }
@@ -179,6 +180,7 @@ impl From<Refusal> for Problem {
             Refusal::Unfit(detail, reasons) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail).because(reasons),
             Refusal::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, detail),
             Refusal::Unavailable(detail) => Self::unavailable(detail),
+            Refusal::Internal => Self::internal(),
         }
     }
 }

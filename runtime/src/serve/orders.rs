@@ -233,6 +233,8 @@ pub enum Refusal {
     Forbidden(String),
     /// The pipeline cannot do it now.
     Unavailable(String),
+    /// A fault of our own; the log has the cause.
+    Internal,
 }
 
 /// Where a module stands.
@@ -248,6 +250,8 @@ pub struct Released {
     pub version: String,
     /// The digest that this instance runs; `None` while it runs none.
     pub running: Option<String>,
+    /// The number of the decision up to whose rewind or rebuild this instance's tables and answers went back; `None` where there was none.
+    pub rewound: Option<i64>,
     /// Why the module gets no records; `None` while it does.
     pub paused: Option<String>,
     /// Whether it was the runtime that paused it, because it failed too often.

@@ -15,6 +15,8 @@ pub struct Site {
     readiness: ArcSwap<Readiness>,
     metrics: Arc<Metrics>,
     released: ArcSwap<Vec<Released>>,
+    /// By module.
+    rewound: ArcSwap<BTreeMap<String, i64>>,
     comparisons: ArcSwap<Comparisons>,
     operators: Operators,
 }
@@ -49,6 +51,7 @@ impl Site {
             readiness: ArcSwap::from_pointee(Readiness::NotReady("modules and state are not loaded yet".to_owned())),
             metrics,
             released: ArcSwap::default(),
+            rewound: ArcSwap::default(),
             comparisons: ArcSwap::default(),
             operators: Operators::default(),
         }
@@ -72,6 +75,15 @@ impl Site {
     #[must_use]
     pub fn released(&self) -> Arc<Vec<Released>> {
         self.released.load_full()
+    }
+
+    /// Shows, by module, the number of the newest rewind after which its tables and answers are shown.
+    pub fn set_rewound(&self, rewound: BTreeMap<String, i64>) {
+        self.rewound.store(Arc::new(rewound));
+    }
+
+    pub(super) fn rewound(&self) -> Arc<BTreeMap<String, i64>> {
+        self.rewound.load_full()
     }
 
     /// Shows how shadows compare.

@@ -42,7 +42,8 @@ pub fn deploy(args: &DeployArgs) -> Result<(), Error> {
     let choices = [("rebuild", args.rebuild), ("yes", args.yes), ("dry_run", args.dry_run)];
     query.extend(choices.map(|(name, is_chosen)| (name, is_chosen.to_string())));
     let accepted = offer(&client, file, args.as_version, query)?;
-    if args.dry_run { answer(&args.server, &accepted) } else { followed(&client, &args.server, &accepted) }
+    let awaited = if args.rebuild { Awaited::Rewound } else { Awaited::Active };
+    if args.dry_run { answer(&args.server, &accepted) } else { finish(&client, &args.server, &accepted, awaited) }
 }
 
 /// Whether orders can be given as things stand here: the address is one, and there is a token.
@@ -77,9 +78,20 @@ fn deployed_name(file: &ModuleFile, version: Option<u32>) -> String {
     version.map_or_else(|| name.clone(), |version| version_name(name, version))
 }
 
+/// What an order is waited for to have come to, in the instance that took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// The order's digest runs.
+    Active,
+    /// The same, over products that went back first.
+    Rewound,
+    /// Nothing of the module runs.
+    Paused,
+}
+
 /// Waits until the order's digest is active.
 fn followed(client: &Client, args: &ServerArgs, accepted: &Accepted) -> Result<(), Error> {
-    finish(client, args, accepted, Some(&accepted.digest))
+    finish(client, args, accepted, Awaited::Active)
 }
 
 /// What would change, where that was the question.
@@ -154,12 +166,12 @@ pub fn promote(args: &PromoteArgs) -> Result<(), Error> {
     let is_file = std::path::Path::new(&args.module).extension().is_some_and(|kind| kind == "wasm");
     let name = if is_file {
         let file = ModuleFile::read(std::path::Path::new(&args.module))?;
-        let name = file.manifest.name;
-        let stands = modules(&client)?.into_iter().find(|module| module.module == name);
-        if stands.and_then(|module| module.shadow).as_ref() != Some(&file.digest) {
-            return Err(Error::NotTheShadow { module: name, path: args.module.clone() });
+        // It may run beside a version of its own as well.
+        let is_shadow = |module: &Released| module.shadow.as_ref() == Some(&file.digest);
+        match modules(&client)?.into_iter().find(is_shadow) {
+            Some(found) => found.module,
+            None => return Err(Error::NotTheShadow { module: file.manifest.name, path: args.module.clone() }),
         }
-        name
     } else {
         args.module.clone()
     };
@@ -179,7 +191,10 @@ pub fn rewind(args: &RewindArgs) -> Result<(), Error> {
     let mut query = vec![("to", args.to.as_str()), ("rollback", rollback.as_str()), ("dry_run", dry_run.as_str())];
     query.extend(args.why.iter().map(|why| ("why", why.as_str())));
     let accepted: Accepted = client.post(&format!("/v1/modules/{}/rewind", args.module), &query, Vec::new())?;
-    if args.dry_run { answer(&args.server, &accepted) } else { followed(&client, &args.server, &accepted) }
+    if args.dry_run {
+        return answer(&args.server, &accepted);
+    }
+    finish(&client, &args.server, &accepted, Awaited::Rewound)
 }
 
 /// Makes the digest before active again.
@@ -199,7 +214,7 @@ pub fn rollback(args: &ModuleArgs) -> Result<(), Error> {
 pub fn pause(args: &ModuleArgs) -> Result<(), Error> {
     let client = Client::new(&args.server)?;
     let accepted = order(&client, args, "pause")?;
-    finish(&client, &args.server, &accepted, None)
+    finish(&client, &args.server, &accepted, Awaited::Paused)
 }
 
 /// Gives a module records again.
@@ -237,26 +252,35 @@ fn order(client: &Client, args: &ModuleArgs, what: &str) -> Result<Accepted, Ser
     client.post(&format!("/v1/modules/{}/{what}", args.module), &query, Vec::new())
 }
 
-/// Waits until the instance that took the order runs `digest` (nothing of the module without one), and says so.
-fn finish(client: &Client, args: &ServerArgs, accepted: &Accepted, digest: Option<&str>) -> Result<(), Error> {
+/// Waits until the order has come to what is awaited, and says so.
+fn finish(client: &Client, args: &ServerArgs, accepted: &Accepted, awaited: Awaited) -> Result<(), Error> {
     let asked = clock::instant();
     let path = format!("/v1/modules/{}", accepted.module);
-    let followed = loop {
+    let outcome = loop {
         let found: Released = client.get(&path)?;
-        // A later order has taken this one's place.
-        let is_past = found.sequence > accepted.sequence;
-        let is_there = found.running.as_deref() == digest || (digest.is_some() && found.paused.is_some());
-        if is_past || is_there {
-            break true;
+        let runs = found.running.as_ref() == Some(&accepted.digest);
+        let is_there = match awaited {
+            Awaited::Active => runs,
+            Awaited::Rewound => runs && found.rewound >= Some(accepted.sequence),
+            Awaited::Paused => found.running.is_none(),
+        };
+        if is_there {
+            break show::Outcome::There;
+        }
+        if found.sequence > accepted.sequence {
+            break show::Outcome::Overtaken;
+        }
+        if awaited != Awaited::Paused && found.sequence == accepted.sequence && found.paused.is_some() {
+            break show::Outcome::Paused;
         }
         if asked.elapsed() >= PATIENCE {
-            break false;
+            break show::Outcome::Awaited;
         }
         std::thread::sleep(ASK_EVERY);
     };
     output::print(&if args.json {
         serde_json::to_string(accepted).unwrap_or_default() + "\n"
     } else {
-        show::accepted(accepted, digest.is_some(), followed, asked.elapsed())
+        show::accepted(accepted, awaited, outcome, asked.elapsed())
     })
 }

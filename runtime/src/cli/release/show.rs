@@ -1,24 +1,51 @@
 //! Modules and what was decided about them, for a person.
 
 use super::super::table::Table;
+use super::Awaited;
 use crate::release::compare::grouped;
 use crate::serve::orders::{Accepted, Decision, Released};
 use crate::serve::status::Metered;
 use bytesize::ByteSize;
 use std::time::Duration;
 
+/// What has become of an order that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// What was awaited.
+    There,
+    /// The module gets no records, so nothing of it runs.
+    Paused,
+    /// A later order has taken its place.
+    Overtaken,
+    /// Nothing yet.
+    Awaited,
+}
+
 /// An order that was taken.
-pub(super) fn accepted(accepted: &Accepted, runs: bool, followed: bool, waited: Duration) -> String {
+pub(super) fn accepted(accepted: &Accepted, awaited: Awaited, outcome: Outcome, waited: Duration) -> String {
     let Accepted { module, sequence, digest, version, changes } = accepted;
     let mut text = format!("decision {sequence} about module {module}\n");
     for change in changes {
         text += &format!("  {change}\n");
     }
     let waited = waited.as_secs_f64();
-    text += &match (runs, followed) {
-        (true, true) => format!("{module} {version} ({}) is active after {waited:.1} s\n", short(digest)),
-        (false, true) => format!("{module} gets no more records after {waited:.1} s\n"),
-        (_, false) => format!("the order is in the log; the instance asked has not followed it within {waited:.0} s\n"),
+    let code = format!("{module} {version} ({})", short(digest));
+    text += &match (outcome, awaited) {
+        (Outcome::There, Awaited::Active) => format!("{code} is active after {waited:.1} s\n"),
+        (Outcome::There, Awaited::Rewound) => {
+            format!("the products are back there after {waited:.1} s, and {code} reads on from there\n")
+        }
+        (Outcome::There, Awaited::Paused) => format!("{module} gets no more records after {waited:.1} s\n"),
+        (Outcome::Paused, Awaited::Rewound) => {
+            format!(
+                "{module} gets no records: its products go back when it is resumed, and {code} reads on from there\n"
+            )
+        }
+        (Outcome::Paused, _) => format!("{module} gets no records: {code} is active once it is resumed\n"),
+        (Outcome::Overtaken, _) => "a later decision has taken the place of this one\n".to_owned(),
+        (Outcome::Awaited, _) => {
+            format!("the order is in the log; the instance asked has not followed it within {waited:.0} s\n")
+        }
     };
     text
 }

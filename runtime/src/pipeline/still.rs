@@ -1,0 +1,76 @@
+//! The products of paused modules: nothing is read for them, and what they came to is answered on.
+
+use super::commit::chain;
+use super::committer::forgettable_us;
+use super::drive::MOVES_EVERY;
+use super::others::Others;
+use super::plan::Plan;
+use super::report;
+use super::restore::restore;
+use super::{Error, Pipeline, Remedy, session};
+use crate::aggregate::View;
+use crate::serve::status;
+use crate::sink::{Table, Warehouse};
+use lakeward_manifest::Layer;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// What is shown of modules that are paused.
+pub(super) struct Still {
+    pub(super) plan: Arc<Plan>,
+    pub(super) views: Vec<Arc<View>>,
+    /// Shows where they stand: another instance may commit what it has in hand after this one has stopped. Ends with the session.
+    _following: JoinSet<()>,
+}
+
+impl Still {
+    /// Restores what paused modules came to. Where that cannot be shown the others go on without.
+    pub(super) async fn open(pipeline: &Pipeline, lake: &Warehouse) -> Result<Option<Self>, Error> {
+        match Self::try_open(pipeline, lake).await {
+            Err(error) if error.remedy() != Remedy::Retry => {
+                tracing::warn!(error = %chain(&error), "the products of paused modules cannot be shown");
+                Ok(None)
+            }
+            opened => opened,
+        }
+    }
+
+    async fn try_open(pipeline: &Pipeline, lake: &Warehouse) -> Result<Option<Self>, Error> {
+        let Some(release) = pipeline.releases.lock().await.still().await? else { return Ok(None) };
+        let (config, plan) = (Arc::clone(&pipeline.config), release.plan);
+        let mut tables = session::open_tables(&config, &plan, lake).await?;
+        let slots = tokio::task::block_in_place(|| session::discover(&config, &plan))?.into_slots(&tables);
+        let partitions: Vec<_> = slots.iter().map(|slot| slot.partition.clone()).collect();
+        for table in &mut tables {
+            table.find_offsets(lake, &partitions).await?;
+        }
+        let mut others = Others::new(&plan, slots, config.gold.idle_after);
+        let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
+        for (index, gold) in plan.golds.iter().enumerate() {
+            let (state, forgotten) = (&tables[gold.state_table], forgettable_us(&config, gold, &tables));
+            restore(index, gold, state, &mut [], &mut others, &views[index], forgotten).await?;
+        }
+        let clock = pipeline.clock.clone();
+        others.follow(&plan, &mut tables, &views, clock.now_ms()).await?;
+        let mut following = JoinSet::new();
+        let (followed, shown, site) = (Arc::clone(&plan), views.clone(), Arc::clone(&pipeline.site));
+        following.spawn(async move {
+            loop {
+                let products = products(&followed, &tables);
+                site.update_status(|status| report::renew_products(status, &products));
+                tokio::time::sleep(MOVES_EVERY).await;
+                if let Err(error) = others.follow(&followed, &mut tables, &shown, clock.now_ms()).await {
+                    tracing::warn!(error = %chain(&error), "the products of paused modules cannot be looked at");
+                }
+            }
+        });
+        Ok(Some(Self { plan, views, _following: following }))
+    }
+}
+
+/// Where the tables stand.
+fn products(plan: &Plan, tables: &[Table]) -> Vec<status::Product> {
+    let silver = plan.products.iter().map(|of| (of.path.as_str(), Layer::Silver, of.table));
+    let gold = plan.golds.iter().map(|gold| (gold.plan.path(), Layer::Gold, gold.gold_table));
+    silver.chain(gold).map(|(path, layer, table)| report::product(path, layer, &tables[table])).collect()
+}
