@@ -111,7 +111,7 @@ fn killed(stage: &Stage, config: &mut Config, fault: &str) -> Result<()> {
 /// Waits until the slow version catches up, sends more bit by bit meanwhile until the other module is seen not to wait for it, and then
 /// goes back to the quick one.
 fn beside(stage: &Stage, instance: &mut Instance, producer: &Producer, rest: &[Event]) -> Result<()> {
-    let status_of = |instance: &Instance| Ok::<_, anyhow::Error>(instance.get("/v1/status")?.json()?);
+    let status_of = |instance: &Instance| instance.get("/v1/status")?.json();
     instance.wait_for(LIMIT, "the module to catch up", |instance| {
         Ok((status_of(instance)?["catch_up"]["modules"] == serde_json::json!(["retail"])).then_some(()))
     })?;

@@ -13,7 +13,10 @@
 //! what they have, and the others catch up. Gold tables are no part of it: they are written from committed state, at their own pace.
 
 use super::Error;
+use super::moved::moved;
 use super::plan::{COMMITS, Plan, TableKind};
+use super::rewind::marker;
+use super::target::own_tables;
 use super::topics::Topics;
 use crate::checkpoint::SourcePartition;
 use crate::fault;
@@ -34,6 +37,8 @@ pub(super) struct Tables {
     pub(super) tables: Vec<Table>,
     /// Whose offsets the tables hold.
     pub(super) topics: Topics,
+    /// By table: what says which rewind of its module it has, and which it had when the session began; nothing of tables that all modules feed.
+    rewinds: Vec<Option<(SourcePartition, Option<i64>)>>,
 }
 
 /// A micro-batch as the tables take it.
@@ -53,6 +58,35 @@ pub(super) struct Group {
 }
 
 impl Tables {
+    pub(super) fn new(plan: &Plan, tables: Vec<Table>, topics: Topics) -> Self {
+        let own = plan.modules.iter().map(|module| (own_tables(module.manifest()), marker(&module.manifest().name)));
+        let own: Vec<(Vec<String>, SourcePartition)> = own.collect();
+        let rewind = |table: &Table| {
+            let (_, marker) = own.iter().find(|(paths, _)| paths.iter().any(|path| path == table.path()))?;
+            Some((marker.clone(), table.offsets().get(marker)))
+        };
+        let rewinds = tables.iter().map(rewind).collect();
+        Self { tables, topics, rewinds }
+    }
+
+    /// That a table was not taken back since the session began, for a commit: whoever has not begun anew since then has in memory what is
+    /// undone, also of partitions that went nowhere.
+    pub(super) fn not_rewound(&self, table: usize) -> Vec<(SourcePartition, Option<i64>)> {
+        self.rewinds[table].iter().cloned().collect()
+    }
+
+    /// The same of all tables, for who reads them.
+    pub(super) fn none_rewound(&self) -> Result<(), Error> {
+        for (table, rewind) in self.tables.iter().zip(&self.rewinds) {
+            if let Some((marker, had)) = rewind
+                && table.offsets().get(marker) != *had
+            {
+                return Err(moved(table, marker, *had));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the files of all tables but the last step's.
     pub(super) async fn upload(&self, group: &Group) -> Result<(), Error> {
         use futures::{StreamExt, TryStreamExt};
@@ -70,7 +104,7 @@ impl Tables {
 
     /// Commits the tables of one kind, side by side.
     pub(super) async fn commit(&mut self, plan: &Plan, group: &Group, kind: TableKind) -> Result<(), Error> {
-        let topics = &self.topics;
+        let (topics, rewinds) = (&self.topics, &self.rewinds);
         let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind && plan.writes(*index);
         let commits = self.tables.iter_mut().enumerate().filter(of_kind).map(|(index, table)| {
             let offsets = moves(plan, index, table, group);
@@ -78,7 +112,8 @@ impl Tables {
             let is_shared = plan.catches_up && plan.tables[index].topic.is_none();
             let follows = |of: &SourcePartition, topic| feeds(plan, index, of, topic) && !is_shared;
             let unmoved = group.unmoved.iter().filter(|(of, topic)| follows(of, *topic));
-            let unmoved = unmoved.map(|(of, _)| (of.clone(), table.offsets().get(of))).collect();
+            let unmoved = unmoved.map(|(of, _)| (of.clone(), table.offsets().get(of)));
+            let unmoved = unmoved.chain(rewinds[index].iter().cloned()).collect();
             let commit = Commit {
                 add: group.files[index].clone(),
                 remove: group.remove[index].clone(),

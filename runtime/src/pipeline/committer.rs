@@ -12,6 +12,7 @@ use super::report::Report;
 use super::session::Slot;
 use super::shadows::Shadows;
 use super::share::Share;
+use super::voided;
 use super::worker::{Close, Command, Part};
 use super::{Error, horizon};
 use crate::aggregate::View;
@@ -156,10 +157,14 @@ impl Committer {
         };
         let mut commands: Vec<(usize, Command)> = Vec::new();
         if is_asked {
-            let batches = self.redrives.take(&close.forget_us).await.into_iter();
+            let mut batches = self.redrives.take(&close.forget_us).await;
+            voided::leave_out(&self.lake, &self.config.pipeline, &mut batches).await?;
             let routes = &self.routes;
-            commands
-                .extend(batches.map(|(slot, batch)| (routes[slot].worker, Command::Redrive(routes[slot].lane, batch))));
+            commands.extend(
+                batches
+                    .into_iter()
+                    .map(|(slot, batch)| (routes[slot].worker, Command::Redrive(routes[slot].lane, batch))),
+            );
         }
         commands.extend((0..self.workers.len()).map(|worker| (worker, Command::Close(close.clone()))));
         let open = started.duration_since(std::mem::replace(&mut self.opened, started));
@@ -227,6 +232,7 @@ impl Committer {
         let stood = self.own_states();
         self.others.follow(&self.plan, &mut self.tables.tables, &self.views, self.clock.now_ms()).await?;
         self.same_states(&stood)?;
+        self.tables.none_rewound()?;
         if !self.others.is_empty() {
             // What another instance has declared closed is closed here too.
             for (index, gold) in self.plan.golds.iter().enumerate() {

@@ -12,6 +12,7 @@ use crate::release::compare::{self, Condition};
 use crate::release::{Action, AppendError, Deployment, Standing, Target};
 use crate::serve::Site;
 use crate::serve::orders::{Accepted, Act, Operator, Order, Refusal, Reply};
+use crate::sink::Warehouse;
 use crate::transform::ModuleFile;
 use futures::FutureExt;
 use std::collections::BTreeMap;
@@ -172,15 +173,13 @@ impl Desk {
         let then = digest.as_ref().unwrap_or(&active);
         let from = releases.module(name, then).await.map_err(|error| unavailable(&error))?;
         let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
-        let is_done = rewind::is_done(releases.config(), &lake, name, &standing).await;
-        if !is_done.map_err(|error| unavailable(&error))? {
-            return Err(Refusal::Conflict(format!(
-                "the products of module {name} are still to be emptied for a rebuild"
-            )));
-        }
+        is_rebuilt(releases, &lake, name, &standing).await?;
         let manifest = module.manifest();
         let finding = target::find(releases.config(), &lake, manifest, to, self.clock.now_ms());
-        let (target, changes) = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(finding))?;
+        let (mut target, changes) =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(finding))?;
+        let left = target::own_tables(from.manifest());
+        target.emptied = target::own_tables(manifest).into_iter().filter(|path| !left.contains(path)).collect();
         Ok(Decided {
             module: name.to_owned(),
             standing,
@@ -269,11 +268,22 @@ async fn end_shadow(releases: &mut Releases, operator: &Operator, name: &str) ->
     without_digest(releases, name, standing, Action::EndShadow).await
 }
 
+/// Whether nothing of a rebuild is left to be done: the tables are between two kinds of columns until then.
+async fn is_rebuilt(releases: &Releases, lake: &Warehouse, name: &str, standing: &Standing) -> Result<(), Refusal> {
+    let is_done = rewind::is_done(releases.config(), lake, name, standing).await;
+    if is_done.map_err(|error| unavailable(&error))? {
+        return Ok(());
+    }
+    Err(Refusal::Conflict(format!("the products of module {name} are still to be emptied for a rebuild")))
+}
+
 async fn rollback(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Decided, Refusal> {
     let standing = known(releases, operator, name).await?;
     let Some(previous) = standing.previous().map(str::to_owned) else {
         return Err(Refusal::Conflict(format!("module {name} has no earlier version to go back to")));
     };
+    let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
+    is_rebuilt(releases, &lake, name, &standing).await?;
     let module = releases.module(name, &previous).await.map_err(|error| unavailable(&error))?;
     Ok(Decided {
         module: name.to_owned(),

@@ -111,7 +111,7 @@ impl Publisher {
             remove,
             topic_ids: tables.topics.of(&offsets),
             offsets,
-            unmoved: Vec::new(),
+            unmoved: tables.not_rewound(gold.gold_table),
             micro_batch: target.micro_batch,
             at_ms: target.at_ms,
             // What is closed by now is in the table for good: see `Committer::forget`.

@@ -62,7 +62,7 @@ impl Committer {
 }
 
 /// Somebody else has moved a table on in a partition.
-fn moved(table: &Table, partition: &SourcePartition, stood: Option<i64>) -> Error {
+pub(super) fn moved(table: &Table, partition: &SourcePartition, stood: Option<i64>) -> Error {
     Error::Sink(sink::Error::Moved {
         table: table.path().to_owned(),
         partition: partition.clone(),

@@ -28,6 +28,8 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Others {
     /// The partitions, with what their logs held at the start.
     pub(super) slots: Vec<Slot>,
+    /// `(topic, Kafka partition)` of those that are this instance's. All else is of others, also what nobody here knows of yet.
+    own: BTreeSet<(usize, i32)>,
     by_gold: Vec<OfGold>,
     idle_after_ms: i64,
     /// By slot: the end of its log, as the brokers last said; they are asked by a task of its own.
@@ -51,11 +53,12 @@ struct OfGold {
 }
 
 impl Others {
-    pub(super) fn new(plan: &Plan, slots: Vec<Slot>, idle_after: Duration) -> Self {
+    pub(super) fn new(plan: &Plan, own: &[Slot], slots: Vec<Slot>, idle_after: Duration) -> Self {
         let idle_after_ms = i64::try_from(idle_after.as_millis()).unwrap_or(i64::MAX);
         let log_ends = Arc::new(slots.iter().map(|slot| AtomicI64::new(slot.log.end)).collect());
         let by_gold = plan.golds.iter().map(|_| OfGold::default()).collect();
-        Self { slots, by_gold, idle_after_ms, log_ends, asked: None }
+        let own = own.iter().map(|slot| (slot.topic, slot.partition.partition)).collect();
+        Self { slots, own, by_gold, idle_after_ms, log_ends, asked: None }
     }
 
     /// Asks the brokers, once in a while and in the background, how far the partitions have been written.
@@ -104,9 +107,7 @@ impl Others {
 
     /// These files of the state table need not be looked at.
     pub(super) fn note<'a>(&mut self, gold: usize, files: impl Iterator<Item = &'a String>) {
-        if !self.is_empty() {
-            self.by_gold[gold].seen.extend(files.cloned());
-        }
+        self.by_gold[gold].seen.extend(files.cloned());
     }
 
     /// Reads what others committed since the last time, and shows it.
@@ -117,18 +118,19 @@ impl Others {
         views: &[Arc<View>],
         now_ms: i64,
     ) -> Result<(), Error> {
-        if self.is_empty() {
-            return Ok(());
-        }
         for (index, gold) in plan.golds.iter().enumerate() {
-            let table = &mut tables[gold.state_table];
+            let (table, of_gold) = (&mut tables[gold.state_table], &mut self.by_gold[index]);
+            if self.slots.is_empty() {
+                // A commit may have met one of an instance that has a partition which came a moment ago.
+                of_gold.read(table, gold, &self.own).await?;
+                continue;
+            }
             table.catch_up(None).await?;
-            let of_gold = &mut self.by_gold[index];
             let foreign = self.slots.iter().filter(|slot| slot.topic == gold.topic);
             let offsets: BTreeMap<i32, i64> = foreign
                 .map(|slot| (slot.partition.partition, table.offsets().get(&slot.partition).unwrap_or(0)))
                 .collect();
-            of_gold.read(table, gold, &offsets).await?;
+            of_gold.read(table, gold, &self.own).await?;
             let topic = &plan.topics[gold.topic].name;
             let redriven = |partition: i32| table.offsets().get(&sequence_of(topic, partition)).unwrap_or(0);
             let changes = of_gold.changes(&offsets, redriven, now_ms);
@@ -175,13 +177,18 @@ impl Others {
 }
 
 impl OfGold {
-    /// Reads the files of the state table that were not looked at yet, as far as they are of `foreign` partitions.
-    async fn read(&mut self, table: &Table, gold: &Gold, foreign: &BTreeMap<i32, i64>) -> Result<(), Error> {
+    /// Reads the files of the state table that were not looked at yet, as far as they are not of `own` partitions.
+    async fn read(&mut self, table: &Table, gold: &Gold, own: &BTreeSet<(usize, i32)>) -> Result<(), Error> {
         let error = |source| Error::State { product: gold.plan.path().to_owned(), source: Box::new(source) };
-        for file in table.files().keys().filter(|file| !self.seen.contains(*file)) {
+        let is_new = |file: &&String| !self.seen.contains(*file);
+        let new: Vec<&String> = table.files().keys().filter(is_new).collect();
+        if new.is_empty() && self.seen.len() == table.files().len() {
+            return Ok(());
+        }
+        for file in new {
             for rows in table.read_rows(file).await? {
                 for (partition, rows) in by_partition(&rows) {
-                    if foreign.contains_key(&partition) {
+                    if !own.contains(&(gold.topic, partition)) {
                         let new = || PartitionState::new(Arc::clone(&gold.plan), partition);
                         let state = self.states.entry(partition).or_insert_with(new);
                         state.restore(&rows).map_err(error)?;

@@ -52,7 +52,7 @@ impl Parts {
             return Ok(Self { whole, live: (release, opened), behind: None });
         }
         drop(opened);
-        let (ahead, behind) = pipeline.releases.lock().await.split(&behind).await?;
+        let (ahead, behind) = pipeline.releases.lock().await.split(&release, &behind).await?;
         let open = async |release: Release| {
             let tables = session::open_tables(&pipeline.config, &release.plan, lake).await?;
             let found = tokio::task::block_in_place(|| session::discover(&pipeline.config, &release.plan))?;

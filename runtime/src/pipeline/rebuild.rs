@@ -3,14 +3,14 @@
 
 use super::Error;
 use super::commit::chain;
-use super::target::{Row, gone, own_tables, reach, reads, rows, starts, with_bronze};
+use super::history::{first_read, rows, since_rebuilt};
+use super::target::{gone, own_tables, reach, reads, starts, with_bronze};
 use crate::checkpoint::SourcePartition;
 use crate::config::Config;
 use crate::release::Target;
 use crate::serve::orders::Refusal;
-use crate::sink::{Snapshot, Warehouse, system::CommitKind};
+use crate::sink::{Snapshot, Warehouse};
 use lakeward_manifest::Manifest;
-use std::collections::BTreeMap;
 
 /// What a rebuild of `old` by `new` leads to, and what it does, a line each for a person. Refused where records that `old` has read cannot be
 /// read again, unless `yes` says that what is left will do.
@@ -22,7 +22,7 @@ pub(super) async fn find(
     yes: bool,
 ) -> Result<(Target, Vec<String>), Refusal> {
     let failed = |error: crate::sink::Error| Refusal::Unavailable(chain(&Error::from(error)));
-    let first = first_read(&rows(config, lake).await.map_err(failed)?, &old.name);
+    let first = first_read(since_rebuilt(&rows(config, lake).await.map_err(failed)?, &old.name), &old.name);
     let is_gone =
         |of: &SourcePartition| first.keys().any(|other| other.topic == of.topic && other.incarnation > of.incarnation);
     let logs =
@@ -64,27 +64,6 @@ pub(super) async fn find(
     Ok((target, lines))
 }
 
-/// The first offset of each partition that a module has read since it was last rebuilt.
-fn first_read(rows: &[Row], module: &str) -> BTreeMap<SourcePartition, i64> {
-    let is_rebuild = |row: &Row| row.kind == CommitKind::Rebuilt.name() && row.modules.contains_key(module);
-    let since = rows.iter().rposition(is_rebuild).map_or(0, |at| at + 1);
-    let mut first = BTreeMap::new();
-    for row in rows[since..].iter().filter(|row| row.is_micro_batch() && row.modules.contains_key(module)) {
-        for (of, [from, _]) in &row.offsets {
-            let Some(of) = SourcePartition::parse(of) else { continue };
-            // Where the module stands apart, its own range counts.
-            let is_its = match &of.reader {
-                None => !row.offsets.contains_key(&of.of_reader(module).to_string()),
-                Some(reader) => **reader == *module,
-            };
-            if is_its {
-                first.entry(of.of_all()).and_modify(|first: &mut i64| *first = (*first).min(*from)).or_insert(*from);
-            }
-        }
-    }
-    first
-}
-
 /// What becomes of the tables.
 async fn tables(
     config: &Config,
@@ -105,41 +84,4 @@ async fn tables(
     let stays = was.iter().filter(|path| !is.contains(path));
     lines.extend(stays.map(|path| format!("{path} stays as it is, without new rows")));
     Ok(lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(kind: CommitKind, module: &str, offsets: &[(&str, i64)]) -> Row {
-        Row {
-            micro_batch: 1,
-            kind: kind.name().to_owned(),
-            at_ms: 0,
-            offsets: offsets.iter().map(|(of, from)| ((*of).to_owned(), [*from, from + 10])).collect(),
-            tables: BTreeMap::new(),
-            modules: [(module.to_owned(), "a".to_owned())].into(),
-        }
-    }
-
-    #[test]
-    fn what_a_module_has_read_begins_where_it_did_itself() {
-        use CommitKind::{MicroBatch, Rebuilt};
-        let check = |rows: &[Row], expected: &[(&str, i64)]| {
-            let found: Vec<(String, i64)> =
-                first_read(rows, "retail").iter().map(|(of, first)| (of.to_string(), *first)).collect();
-            let expected: Vec<(String, i64)> = expected.iter().map(|(of, first)| ((*of).to_owned(), *first)).collect();
-            assert_eq!(found, expected);
-        };
-        let runs = [row(MicroBatch, "retail", &[("orders#0/0", 7)]), row(MicroBatch, "retail", &[("orders#0/0", 17)])];
-        check(&runs, &[("orders#0/0", 7)]);
-        check(&[row(MicroBatch, "wholesale", &[("orders#0/0", 7)])], &[]);
-        let own = row(MicroBatch, "retail", &[("orders#0/0", 7), ("orders#0/0@retail", 3)]);
-        check(std::slice::from_ref(&own), &[("orders#0/0", 3)]);
-        check(
-            &[row(MicroBatch, "retail", &[("orders#0/0@retail", 3), ("orders#0/1@wholesale", 1)])],
-            &[("orders#0/0", 3)],
-        );
-        check(&[own, row(Rebuilt, "retail", &[("orders#0/0@retail", 9)]), runs[1].clone()], &[("orders#0/0", 17)]);
-    }
 }

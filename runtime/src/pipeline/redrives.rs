@@ -80,13 +80,19 @@ impl Group {
         if offsets.max().is_none_or(|last| last < next) {
             return None;
         }
+        Some(self.only(|offset| offset < next))
+    }
+
+    /// The same with the records at these offsets alone.
+    pub(super) fn only(&self, is_meant: impl Fn(i64) -> bool) -> Self {
         let chunk = Chunk::new(Arc::clone(self.chunk.topic()), self.chunk.partition(), 0);
         let mut rest = Self { of: self.of.clone(), chunk, letters: Vec::new() };
-        for (index, letter) in self.letters.iter().enumerate().filter(|(index, _)| self.chunk.offset(*index) < next) {
+        for (index, letter) in self.letters.iter().enumerate().filter(|(index, _)| is_meant(self.chunk.offset(*index)))
+        {
             rest.chunk.push(self.chunk.record(index));
             rest.letters.push(letter.clone());
         }
-        Some(rest)
+        rest
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Release {
     paused: Vec<(String, Vec<String>)>,
     /// The newest rewind of modules, with its number.
     pub(super) rewinds: Vec<(String, i64, Target)>,
+    /// Where the modules stand for that.
+    standings: BTreeMap<String, Standing>,
 }
 
 impl Release {
@@ -291,12 +293,12 @@ impl Releases {
             Way::Live | Way::Finish(_) => plan,
         };
         check_topics(&self.config, &plan)?;
-        Ok(Release { plan: Arc::new(plan), topics, paused, rewinds })
+        Ok(Release { plan: Arc::new(plan), topics, paused, rewinds, standings: standings.clone() })
     }
 
-    /// What is to run, in two: without the modules that are `behind`, and these alone, which catch up beside the others.
-    pub(super) async fn split(&mut self, behind: &[String]) -> Result<(Release, Release), Error> {
-        let standings = self.standings();
+    /// A release in two: without the modules that are `behind`, and these alone, which catch up beside the others.
+    pub(super) async fn split(&mut self, whole: &Release, behind: &[String]) -> Result<(Release, Release), Error> {
+        let standings = whole.standings.clone();
         let without = |leave: &dyn Fn(&String) -> bool| {
             let mut standings = standings.clone();
             for (_, standing) in standings.iter_mut().filter(|(name, _)| leave(name)) {

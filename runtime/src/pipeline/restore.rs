@@ -50,7 +50,7 @@ impl Opened {
         let sources = found.assign(config, plan, &lanes, pasts)?;
         let micro_batch = tables.iter().map(Table::micro_batch).max().unwrap_or(0);
         Ok(Session {
-            tables: Tables { tables, topics },
+            tables: Tables::new(plan, tables, topics),
             slots: found.slots,
             stuck,
             lanes,

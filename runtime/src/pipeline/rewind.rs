@@ -16,6 +16,7 @@
 
 use super::Error;
 use super::commit::commit_one;
+use super::history::{self, first_read, since_rebuilt};
 use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
 use super::releases::Release;
 use super::target::own_tables;
@@ -33,7 +34,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The `txn` of a table that says which rewind of a module it has.
-fn marker(module: &str) -> SourcePartition {
+pub(super) fn marker(module: &str) -> SourcePartition {
     SourcePartition::new("rewind", 0, 0).of_reader(module)
 }
 
@@ -97,11 +98,15 @@ impl Rewind<'_> {
             return Ok(());
         }
         tracing::info!(module = name, micro_batch = self.target.micro_batch, "the module's products go back");
+        let history = history::rows(self.config, self.lake).await?;
+        let first = first_read(since_rebuilt(&history, name), name);
         let own = commits.offsets().iter().filter(|(of, _)| of.reader.as_deref() == Some(name) && **of != marker(name));
-        for of in own.map(|(of, _)| of.of_all()).filter(|_| self.target.rebuild) {
-            // A partition that the topic gained after the decision: nothing of it stays either.
+        for (of, stands) in own.map(|(of, stands)| (of.of_all(), stands)) {
+            // A partition that the module came to after the decision: nothing of it stays either. Where it has committed nothing, it stands
+            // at its beginning.
             if self.offsets.get(&of).is_none() {
-                self.offsets.set(of, 0);
+                let begin = first.get(&of).copied().unwrap_or(stands);
+                self.offsets.set(of, begin);
             }
         }
         let micro_batch = commits.micro_batch().max(self.target.micro_batch) + 1;
@@ -112,7 +117,39 @@ impl Rewind<'_> {
                 versions.insert(table.path().to_owned(), table.version());
             }
         }
+        for path in &self.target.emptied {
+            self.left(path, micro_batch).await?;
+        }
         self.commits(commits, micro_batch, &versions).await
+    }
+
+    /// Empties a table that nobody writes any more: whoever does so again begins where the others are.
+    async fn left(&self, path: &str, micro_batch: i64) -> Result<(), Error> {
+        if Table::find(self.lake, &self.config.pipeline, path).await?.is_none() {
+            return Ok(());
+        }
+        // Whatever its columns are.
+        let mut table = Table::open_to_renew(self.lake, &self.config.pipeline, TableSpec::unknown(path)).await?;
+        table.find_offsets(self.lake, &self.known()).await?;
+        let done = table.offsets().get(&self.marker());
+        if done.is_some_and(|done| done >= self.number) {
+            return Ok(());
+        }
+        let mark = OffsetMove { partition: self.marker(), from: done, next: self.number };
+        let topic_ids = table.topic_ids().clone();
+        let commit = Commit { micro_batch, at_ms: self.at_ms, topic_ids, ..Commit::default() };
+        self.emptied(table, commit, mark).await.map(drop)
+    }
+
+    fn marker(&self) -> SourcePartition {
+        marker(&self.plan.modules[self.module].manifest().name)
+    }
+
+    /// All that a table may name of the module's progress.
+    fn known(&self) -> Vec<SourcePartition> {
+        let name = &self.plan.modules[self.module].manifest().name;
+        let all = self.offsets.iter().flat_map(|(of, _)| [of.clone(), of.of_reader(name)]);
+        all.chain([self.marker()]).collect()
     }
 
     /// The tables of a kind that go back: the module's own, or what all feed.
@@ -133,11 +170,7 @@ impl Rewind<'_> {
         } else {
             Table::open(self.lake, &self.config.pipeline, spec).await?
         };
-        let name = &self.plan.modules[self.module].manifest().name;
-        let mut known: Vec<SourcePartition> = self.offsets.iter().map(|(partition, _)| partition.clone()).collect();
-        known.extend(self.offsets.iter().map(|(partition, _)| partition.of_reader(name)));
-        known.push(marker(name));
-        table.find_offsets(self.lake, &known).await?;
+        table.find_offsets(self.lake, &self.known()).await?;
         Ok(table)
     }
 
@@ -224,7 +257,8 @@ impl Rewind<'_> {
     fn letters_stood(&self, past: &Past) -> Checkpoint {
         let name = &self.plan.modules[self.module].manifest().name;
         let stood = |(partition, target): (&SourcePartition, i64)| {
-            let of = past.offsets.get(&partition.of_reader(name)).or_else(|| past.offsets.get(partition));
+            let of_all = || past.offsets.get(partition).map(|stood| stood.min(target));
+            let of = past.offsets.get(&partition.of_reader(name)).or_else(of_all);
             (partition.clone(), of.unwrap_or(target))
         };
         self.offsets.iter().map(stood).collect()

@@ -182,9 +182,7 @@ impl Pipeline {
         if *stop.borrow() {
             return Ok(End::Done);
         }
-        let options_of_lake = self.config.lake.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let lake = Warehouse::open(&self.config.lake.location, &options_of_lake.collect())?;
-        lake.probe().await?;
+        let lake = self.lake().await?;
         let release = self.release(&lake, torn).await?;
         // What is shown of tables is from before; a rewind takes them back.
         self.site.update_status(|status| (status.products, status.catch_up) = Default::default());
@@ -251,6 +249,13 @@ impl Pipeline {
             Some(stuck) if options.until_current && ended.is_ok() => Err(stuck.error),
             _ => ended,
         }
+    }
+
+    async fn lake(&self) -> Result<Warehouse, Error> {
+        let options = self.config.lake.options.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let lake = Warehouse::open(&self.config.lake.location, &options.collect())?;
+        lake.probe().await?;
+        Ok(lake)
     }
 
     /// What the log of deployments says is to run; modules that have to finish what they have begun are as they were then.

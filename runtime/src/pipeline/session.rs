@@ -107,7 +107,8 @@ pub(super) async fn open(
     let mut partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
     let readers: Vec<SourcePartition> = found.slots.iter().flat_map(|slot| release.progress_of(slot)).collect();
     partitions.extend(readers);
-    let others = Others::new(plan, found.split(lease), config.gold.idle_after);
+    let of_others = found.split(lease);
+    let others = Others::new(plan, &found.slots, of_others, config.gold.idle_after);
     let mut redrives = Redrives::open(config, lake, plan.catches_up).await?;
     for (table, of) in tables.iter_mut().zip(&plan.tables) {
         let asked = redrives.known(of.topic.map(|topic| &*plan.topics[topic].name));

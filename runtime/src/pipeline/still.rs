@@ -44,7 +44,7 @@ impl Still {
         for table in &mut tables {
             table.find_offsets(lake, &partitions).await?;
         }
-        let mut others = Others::new(&plan, slots, config.gold.idle_after);
+        let mut others = Others::new(&plan, &[], slots, config.gold.idle_after);
         let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
         for (index, gold) in plan.golds.iter().enumerate() {
             let (state, forgotten) = (&tables[gold.state_table], forgettable_us(&config, gold, &tables));

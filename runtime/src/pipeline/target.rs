@@ -1,6 +1,8 @@
 //! Where a rewind leads: a micro-batch becomes versions of tables and offsets of partitions, or the reason why it cannot be.
 
 use super::Error;
+use super::history::{Row, first_read, last_read, leave_out_undone, rows, since_rebuilt};
+use super::reached::versions;
 use super::session;
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::config::Config;
@@ -10,30 +12,8 @@ use crate::serve::orders::Refusal;
 use crate::sink::bronze::Held;
 use crate::sink::{Kept, Past, Snapshot, Warehouse, find_commit, system};
 use crate::source::Files;
-use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use lakeward_manifest::Manifest;
 use std::collections::BTreeMap;
-
-const COLUMNS: [&str; 6] = ["micro_batch", "kind", "committed_at", "offsets", "tables", "modules"];
-
-/// A row of the commits table.
-#[derive(Debug, Clone)]
-pub(super) struct Row {
-    pub(super) micro_batch: i64,
-    pub(super) kind: String,
-    pub(super) at_ms: i64,
-    pub(super) offsets: BTreeMap<String, [i64; 2]>,
-    pub(super) tables: BTreeMap<String, u64>,
-    pub(super) modules: BTreeMap<String, String>,
-}
-
-impl Row {
-    pub(super) fn is_micro_batch(&self) -> bool {
-        self.kind == system::CommitKind::MicroBatch.name()
-    }
-}
 
 /// What a person asked for.
 enum Wanted<'a> {
@@ -52,13 +32,10 @@ pub(super) async fn find(
     now_ms: i64,
 ) -> Result<(Target, Vec<String>), Refusal> {
     let failed = |error: crate::sink::Error| Refusal::Unavailable(super::commit::chain(&Error::from(error)));
-    let mut rows = rows(config, lake).await.map_err(failed)?;
-    // Tables that were rebuilt since had other columns before.
-    let is_rebuild =
-        |row: &Row| row.kind == system::CommitKind::Rebuilt.name() && row.modules.contains_key(&manifest.name);
-    if let Some(rebuilt) = rows.iter().rposition(is_rebuild) {
-        rows.drain(..=rebuilt);
-    }
+    let all = rows(config, lake).await.map_err(failed)?;
+    let mut rows = since_rebuilt(&all, &manifest.name).to_vec();
+    // Also of what was undone since: a partition that it came to then is read again from its beginning.
+    let first = first_read(&rows, &manifest.name);
     leave_out_undone(&mut rows, &manifest.name);
     let at = choose(&rows, &manifest.name, to, now_ms)?;
     let stay = &rows[at];
@@ -76,7 +53,8 @@ pub(super) async fn find(
             stay.micro_batch
         )));
     };
-    let offsets = stood(config, lake, manifest, &rows, version).await.map_err(failed)?;
+    let had_read = first_read(&rows[..=at], &manifest.name);
+    let offsets = stood(config, lake, manifest, &first, &had_read, version).await.map_err(failed)?;
     readable(config, lake, manifest, &rows, &offsets).await?;
     let own = own_tables(manifest);
     let tables: BTreeMap<String, u64> = stay
@@ -85,6 +63,7 @@ pub(super) async fn find(
         .filter(|(path, _)| own.contains(path) || *path == system::DEAD_LETTERS)
         .map(|(path, version)| (path.clone(), *version))
         .collect();
+    let tables = versions(config, lake, manifest, tables, &offsets).await.map_err(failed)?;
     let mut lines = Vec::new();
     let undone = rows[at + 1..].iter().filter(|row| row.modules.contains_key(&manifest.name)).count();
     let at_time = Time(stay.at_ms);
@@ -96,44 +75,6 @@ pub(super) async fn find(
         lines.push(format!("{partition} is read again from offset {next}"));
     }
     Ok((Target { micro_batch: stay.micro_batch, tables, offsets, ..Target::default() }, lines))
-}
-
-/// All rows of the commits table, by number; none before there is one.
-pub(super) async fn rows(config: &Config, lake: &Warehouse) -> Result<Vec<Row>, crate::sink::Error> {
-    let mut rows = Vec::new();
-    if let Some(commits) = Snapshot::open(lake, &config.pipeline, system::COMMITS, None).await? {
-        for batch in commits.all_rows(&COLUMNS).await? {
-            rows.extend((0..batch.num_rows()).filter_map(|row| parse(&batch, row)));
-        }
-    }
-    rows.sort_by_key(|row: &Row| row.micro_batch);
-    Ok(rows)
-}
-
-/// Leaves out the micro-batches that an earlier rewind of the module has undone: their rows are no more, and nothing goes back to them.
-fn leave_out_undone(rows: &mut Vec<Row>, module: &str) {
-    let is_rewind = |row: &Row| row.kind == system::CommitKind::Rewound.name() && row.modules.contains_key(module);
-    let is_left = |at: usize, row: &Row| {
-        let is_of_module = row.is_micro_batch() && row.modules.contains_key(module);
-        !is_of_module || !rows[at..].iter().any(|later| is_rewind(later) && undoes(later, row, module))
-    };
-    let left: Vec<bool> = rows.iter().enumerate().map(|(at, row)| is_left(at, row)).collect();
-    let mut left = left.into_iter();
-    rows.retain(|_| left.next().unwrap_or(true));
-}
-
-/// Whether a rewind went back to before what the module has read with a micro-batch.
-fn undoes(rewind: &Row, row: &Row, module: &str) -> bool {
-    row.offsets.iter().any(|(of, [_, next])| {
-        let Some(parsed) = SourcePartition::parse(of) else { return false };
-        let own = parsed.of_reader(module).to_string();
-        let counts = match &parsed.reader {
-            // Where the module stands apart, its own range counts.
-            None => !row.offsets.contains_key(&own),
-            Some(reader) => **reader == *module,
-        };
-        counts && rewind.offsets.get(&own).is_some_and(|[_, to]| next > to)
-    })
 }
 
 /// Whether a module reads the partition's topic.
@@ -197,31 +138,25 @@ fn choose(rows: &[Row], module: &str, to: &str, now_ms: i64) -> Result<usize, Re
     })
 }
 
-/// Where the module stood in each partition of its topics at a version of the commits table. A partition that came later is read from its
-/// first record on.
+/// Where the module stood at a version of the commits table in each partition that it has read by now, the `first` record of each being
+/// known. A partition that it `had_read` nothing of then is read from that on, however far others were.
 async fn stood(
     config: &Config,
     lake: &Warehouse,
     manifest: &Manifest,
-    rows: &[Row],
+    first: &BTreeMap<SourcePartition, i64>,
+    had_read: &BTreeMap<SourcePartition, i64>,
     version: u64,
 ) -> Result<BTreeMap<String, i64>, crate::sink::Error> {
-    let mut first: BTreeMap<SourcePartition, i64> = BTreeMap::new();
-    for row in rows {
-        for (of, [from, _]) in &row.offsets {
-            if let Some(of) = SourcePartition::parse(of).map(|of| of.of_all()).filter(|of| reads(manifest, of)) {
-                first.entry(of).and_modify(|first| *first = (*first).min(*from)).or_insert(*from);
-            }
-        }
-    }
     let own = first.keys().map(|of| of.of_reader(&manifest.name));
     let known: Vec<SourcePartition> = first.keys().cloned().chain(own).collect();
     let past = Past::of(lake, &config.pipeline, system::COMMITS, version, &known).await?;
     let stood = |(of, first): (&SourcePartition, &i64)| {
-        let next = past.offsets.get(&of.of_reader(&manifest.name)).or_else(|| past.offsets.get(of));
+        let of_all = || past.offsets.get(of).filter(|_| had_read.contains_key(of));
+        let next = past.offsets.get(&of.of_reader(&manifest.name)).or_else(of_all);
         (of.to_string(), next.unwrap_or(*first))
     };
-    Ok(first.iter().map(stood).collect())
+    Ok(first.iter().filter(|(of, _)| reads(manifest, of)).map(stood).collect())
 }
 
 /// Whether everything from there on can still be read, from a topic's log or from bronze before it.
@@ -235,9 +170,23 @@ async fn readable(
     let failed = |error: Error| Refusal::Unavailable(super::commit::chain(&error));
     let logs = tokio::task::block_in_place(|| starts(config, manifest)).map_err(failed)?;
     let partitions: Vec<SourcePartition> = offsets.keys().filter_map(|of| SourcePartition::parse(of)).collect();
-    let starts = with_bronze(config, lake, &partitions, &logs).await.map_err(|error| failed(error.into()))?;
+    let is_old = |of: &SourcePartition| {
+        partitions.iter().any(|other| other.topic == of.topic && other.incarnation > of.incarnation)
+    };
+    let (old, there): (Vec<_>, Vec<_>) = partitions.iter().cloned().partition(is_old);
+    let read = last_read(rows, &manifest.name);
+    for of in old {
+        let (next, stands) = (offsets.get(&of.to_string()).copied(), read.get(&of).copied());
+        if next < stands {
+            let next = next.unwrap_or(0);
+            return Err(Refusal::Conflict(format!(
+                "{of} would be read again from offset {next}, but its topic was made anew since: its records are gone"
+            )));
+        }
+    }
+    let starts = with_bronze(config, lake, &there, &logs).await.map_err(|error| failed(error.into()))?;
     for (of, next) in offsets {
-        let Some(parsed) = SourcePartition::parse(of) else { continue };
+        let Some(parsed) = SourcePartition::parse(of).filter(|of| there.contains(of)) else { continue };
         let Some(start) = gone(&starts, &parsed, *next) else { continue };
         let is_there = |row: &&Row| {
             row.offsets.iter().all(|(of, [_, next])| starts_before(&starts, of, *next)) && row.is_micro_batch()
@@ -337,20 +286,6 @@ async fn loses(
     })
 }
 
-fn parse(batch: &RecordBatch, row: usize) -> Option<Row> {
-    let text = |name: &str| Some(batch.column_by_name(name)?.as_string_opt::<i32>()?.value(row));
-    let micro_batch = batch.column_by_name("micro_batch")?.as_primitive_opt::<Int64Type>()?.value(row);
-    let at = batch.column_by_name("committed_at")?.as_primitive_opt::<TimestampMicrosecondType>()?.value(row);
-    Some(Row {
-        micro_batch,
-        kind: text("kind")?.to_owned(),
-        at_ms: at.div_euclid(1000),
-        offsets: serde_json::from_str(text("offsets")?).ok()?,
-        tables: serde_json::from_str(text("tables")?).ok()?,
-        modules: serde_json::from_str(text("modules")?).ok()?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,39 +305,6 @@ mod tests {
             (Err(refusal), Err(words)) => assert!(format!("{refusal:?}").contains(words), "{to}: {refusal:?}"),
             (found, _) => panic!("{to}: {found:?}"),
         }
-    }
-
-    /// Rows of micro-batches that read from where the one before had ended, up to these offsets; `Err` is a rewind to one.
-    #[track_caller]
-    fn check_undone(steps: &[Result<i64, i64>], left: &[i64]) {
-        let mut from = 0;
-        let mut rows = Vec::new();
-        for (number, step) in (1..).zip(steps) {
-            let (Ok(next) | Err(next)) = *step;
-            let (kind, of) = match step {
-                Ok(_) => (system::CommitKind::MicroBatch, "orders#0/0"),
-                Err(_) => (system::CommitKind::Rewound, "orders#0/0@retail"),
-            };
-            let offsets = [(of.to_owned(), [from, next])].into();
-            rows.push(Row { offsets, kind: kind.name().to_owned(), ..row(number, number, "aaaaaaaa") });
-            from = next;
-        }
-        let all = rows.len();
-        leave_out_undone(&mut rows, "wholesale");
-        assert_eq!(rows.len(), all, "{steps:?}");
-        leave_out_undone(&mut rows, "retail");
-        let numbers: Vec<i64> = rows.iter().filter(|row| row.is_micro_batch()).map(|row| row.micro_batch).collect();
-        assert_eq!(numbers, left, "{steps:?}");
-    }
-
-    #[test]
-    fn nothing_goes_back_to_what_was_undone() {
-        check_undone(&[Ok(10), Ok(20)], &[1, 2]);
-        check_undone(&[Ok(10), Ok(20), Ok(30), Err(10), Ok(40)], &[1, 5]);
-        // The later one goes back to before the earlier one, and to after it.
-        check_undone(&[Ok(10), Ok(20), Ok(30), Err(20), Ok(30), Ok(40), Err(10), Ok(20)], &[1, 8]);
-        check_undone(&[Ok(10), Ok(20), Ok(30), Err(10), Ok(20), Ok(30), Err(20), Ok(30)], &[1, 5, 8]);
-        check_undone(&[Ok(10), Err(0), Ok(10), Err(0), Ok(10), Err(0)], &[]);
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub struct Target {
     /// By partition, of a rebuild: where the records begin that the module has read and that are no longer there, up to `offsets`.
     #[serde(default)]
     pub lost: BTreeMap<String, i64>,
+    /// Tables that become empty: of products that the module has which was active, and the one that is active from then on has not.
+    #[serde(default)]
+    pub emptied: Vec<String>,
 }
 
 /// Where a module stands after everything that was deployed under its name.

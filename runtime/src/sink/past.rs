@@ -20,7 +20,8 @@ const LOOKS: usize = 16;
 /// A version of a table.
 #[derive(Debug)]
 pub struct Past {
-    version: u64,
+    /// The version's number.
+    pub version: u64,
     /// The offset of each partition that was named.
     pub offsets: Checkpoint,
     /// The event time before which everything was closed, in milliseconds; `i64::MIN` without one.

@@ -46,6 +46,21 @@ pub struct TableSpec {
     pub evolves: bool,
 }
 
+impl TableSpec {
+    /// That of a table which is there, whatever its columns are.
+    #[must_use]
+    pub fn unknown(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            description: String::new(),
+            schema: SchemaRef::new(arrow_schema::Schema::empty()),
+            partition_columns: Vec::new(),
+            track_files: false,
+            evolves: false,
+        }
+    }
+}
+
 /// An open table.
 #[derive(Debug)]
 pub struct Table {
@@ -131,15 +146,7 @@ impl Table {
 
     /// A table of whatever rows, of which nothing was read.
     pub(super) fn unopened(lake: &Warehouse, pipeline: &str, path: &str) -> Self {
-        let spec = TableSpec {
-            path: path.to_owned(),
-            description: String::new(),
-            schema: SchemaRef::new(arrow_schema::Schema::empty()),
-            partition_columns: Vec::new(),
-            track_files: false,
-            evolves: false,
-        };
-        Self::new(lake, pipeline, spec)
+        Self::new(lake, pipeline, TableSpec::unknown(path))
     }
 
     pub(super) fn new(lake: &Warehouse, pipeline: &str, spec: TableSpec) -> Self {
