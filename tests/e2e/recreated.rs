@@ -2,6 +2,7 @@
 
 use crate::audit::{self, COMMITS, SALES};
 use crate::case::Case;
+use crate::releases::{ask, configured_with};
 use anyhow::{Context, Result, ensure};
 use lakeward_tests::instance::Instance;
 use lakeward_tests::produce::Producer;
@@ -84,11 +85,15 @@ fn running(stage: &Stage) -> Result<()> {
     let events = retail::events(4_000)?;
     let broker = stage.broker()?;
     broker.create_topic(retail::TOPIC, 2)?;
-    let mut config = stage.config(&["transforms/retail"])?;
-    config.text("micro_batch", "every", "200ms").text("gold", "every", "300ms");
-    Producer::new(&broker.bootstrap())?.send(retail::TOPIC, audit::messages(&events[..1_000], 2))?;
+    let mut config = configured_with(stage, None)?;
+    let producer = Producer::new(&broker.bootstrap())?;
+    producer.send(retail::TOPIC, audit::messages(&events[..400], 2))?;
     let mut instance = stage.start(&mut config)?;
     instance.wait_ready()?;
+    wait_for_next(&mut instance, 200)?;
+    let early = instance.get("/v1/products/retail/sales_by_country/rows?view=committed&limit=1")?.json()?;
+    let early = early["as_of"]["micro_batch"].to_string();
+    producer.send(retail::TOPIC, audit::messages(&events[400..1_000], 2))?;
     wait_for_next(&mut instance, 500)?;
 
     recreate(stage, &events[1_000..])?;
@@ -111,6 +116,8 @@ fn running(stage: &Stage) -> Result<()> {
     ensure!(code == Some(0), "{code:?} {said}");
     instance.wait_ready().context("after the move")?;
     wait_for_next(&mut instance, 1_500)?;
+    let refused = ask(stage, &instance, &["rewind", "retail", "--to", &early])?;
+    ensure!(refused.code == Some(1) && refused.stderr.contains("was made anew since"), "{early}: {}", refused.stderr);
     ensure!(instance.terminate()?.success(), "the pipeline did not end well");
     all_is_there(stage, &config, 4_000)
 }

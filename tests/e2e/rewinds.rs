@@ -61,6 +61,10 @@ fn undone(stage: &Stage, fault: Option<&str>) -> Result<()> {
         instance.get("/v1/modules/retail")?.json()?["digest"] == deployed["digest"],
         "a question changed something"
     );
+    // Done by then or not: what is taken back is no longer to be mended.
+    let redrive = ["dead-letters", "redrive", "--module", "retail", "--all"];
+    let asked = stage.call(&redrive, Some(&config.toml()))?;
+    ensure!(asked.code == Some(0), "{}", asked.stderr);
     let rewinding = ask(stage, &instance, &["rewind", "retail", "--to", &digest, "--rollback", "--why", "it doubles"])?;
     if fault.is_some() {
         // Each process comes two tables further.
