@@ -136,7 +136,7 @@ impl Files {
         let changed_ms = changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let rests = i128::from(self.clock.now_ms()) - i128::try_from(changed_ms).unwrap_or(i128::MAX);
         // A time to come is that of another clock.
-        Ok(rests.unsigned_abs() >= REST_MS.unsigned_abs().into())
+        Ok(rests.unsigned_abs() >= u128::from(REST_MS.unsigned_abs()))
     }
 
     /// Reads the next line that is not blank into `line`; false at the end of all files, as far as they go.
