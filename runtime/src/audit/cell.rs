@@ -5,7 +5,8 @@ use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     TimestampMicrosecondType,
 };
-use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, StringArray};
+use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Int64Array, StringArray};
+use arrow_cast::parse::parse_decimal;
 use arrow_schema::DataType;
 use chrono::{DateTime, NaiveDate};
 use std::borrow::Cow;
@@ -190,6 +191,13 @@ pub(super) fn constant(text: Option<&str>, data_type: &DataType, nullable: bool,
         let text = if nullable { text } else { Some(text.unwrap_or_default()) };
         return Some(Arc::new(StringArray::from(vec![text; rows])));
     }
+    if let DataType::Decimal128(precision, scale) = data_type {
+        let digits = match text {
+            Some(text) => Some(parse_decimal::<Decimal128Type>(text, *precision, *scale).ok()?),
+            None => None,
+        };
+        return Some(Arc::new(Decimal128Array::from(vec![digits; rows]).with_data_type(data_type.clone())));
+    }
     let number = match (text, data_type) {
         (None, _) => None,
         (Some(text), DataType::Boolean) => Some(i64::from(text.parse::<bool>().ok()?)),
@@ -243,6 +251,11 @@ mod tests {
         assert!(value(Some("true"), &DataType::Boolean, false).is(&Cell::Int(1)));
         assert!(value(None, &DataType::Utf8, false).is(&Cell::Bytes(b"".as_slice().into())));
         assert!(value(None, &DataType::Utf8, true).is(&Cell::Null));
+        let rate = DataType::Decimal128(18, 3);
+        assert!(value(Some("-0.005"), &rate, false).is(&Cell::Decimal(-5)));
+        assert!(value(Some("12"), &rate, true).is(&Cell::Decimal(12_000)));
+        assert!(value(None, &rate, true).is(&Cell::Null));
+        assert!(constant(Some("x"), &rate, false, 1).is_none());
         assert!(constant(Some("x"), &DataType::Int32, false, 1).is_none());
     }
 }

@@ -165,6 +165,13 @@ impl Ledger {
         self.entries.iter().any(|entry| !entry.is_move && reads(entry))
     }
 
+    /// The newest micro-batch that had a table among its own.
+    #[must_use]
+    pub(super) fn newest_with(&self, table: &str) -> Option<i64> {
+        let with = |entry: &&Entry| !entry.is_move && entry.tables.contains(table);
+        self.entries.iter().rfind(with).map(|entry| entry.micro_batch)
+    }
+
     /// The part of a micro-batch's range whose rows of a module are its own: nothing behind a place to which somebody moved back later, or
     /// rewound the module.
     #[must_use]

@@ -89,7 +89,7 @@ impl Audit<'_> {
     /// When the lake cannot be read.
     pub async fn run(&self, tell: &mut dyn FnMut(&str)) -> Result<Report, Error> {
         let tables = self.open().await?;
-        let mut checks = self.offsets(&tables).await;
+        let mut checks = self.offsets(&tables).await?;
         let all = tables.all();
         let files = all.iter().map(|opened| opened.table.parts().len() as u64).sum();
         let rows = all.iter().flat_map(|opened| opened.table.parts()).map(|part| part.rows).sum();
@@ -148,10 +148,11 @@ impl Audit<'_> {
     }
 
     /// How far the tables are, among each other and in their topics.
-    async fn offsets(&self, tables: &Tables) -> Vec<Check> {
+    async fn offsets(&self, tables: &Tables) -> Result<Vec<Check>, Error> {
         let ledger = &tables.ledger;
-        let missing = |path: String| Check::not_checked("offsets", path, "there is no table yet");
         let commits = &tables.commits.offsets;
+        let gone = self.gone(tables).await?;
+        let missing = |path: String| offsets::of_missing(&path, gone.get(&path).copied());
         let table = |path: String, feeder: Feeder<'_>, opened: &Option<Opened>| match opened {
             Some(opened) => offsets::of_table(&path, feeder, ledger, commits, &opened.offsets),
             None => missing(path),
@@ -182,7 +183,28 @@ impl Audit<'_> {
         let kept = |topic: &str| kept(topic).map(|opened| &opened.offsets);
         let topic = |topic: &Arc<str>| offsets::of_topic(topic, ledger, &found, &stored, kept(topic));
         checks.extend(topics.iter().map(topic));
-        checks
+        Ok(checks)
+    }
+
+    /// Tables that are not there and were in a micro-batch, with its number. Gold tables are opened before the commits table, so one that was
+    /// not there may be by now.
+    async fn gone(&self, tables: &Tables) -> Result<BTreeMap<String, i64>, Error> {
+        let subjects = self.subjects;
+        let silver = subjects.silver.iter().map(Silver::table).zip(&tables.silver);
+        let states = subjects.golds.iter().map(Gold::state_table).zip(&tables.states);
+        let golds = subjects.golds.iter().map(Gold::table).zip(&tables.golds);
+        let bronze = tables.bronze.iter().map(|(topic, opened)| (sink::bronze::path(topic), opened));
+        let letters = [(system::DEAD_LETTERS.to_owned(), &tables.letters)];
+        let all = silver.chain(states).chain(golds).chain(bronze).chain(letters);
+        let mut gone = BTreeMap::new();
+        for (path, _) in all.filter(|(_, opened)| opened.is_none()) {
+            if let Some(micro_batch) = tables.ledger.newest_with(&path)
+                && self.snapshot(&path).await?.is_none()
+            {
+                gone.insert(path, micro_batch);
+            }
+        }
+        Ok(gone)
     }
 
     /// Every record and every group.

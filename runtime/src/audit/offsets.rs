@@ -113,6 +113,16 @@ pub(super) fn of_table(
     Check::of("offsets", table, detail, bad)
 }
 
+/// A table that is not there, though it was in the micro-batch `known`. A session makes all of its tables before its first micro-batch, whether
+/// their modules are paused or not, and a rebuild empties them: none goes by itself.
+#[must_use]
+pub(super) fn of_missing(table: &str, known: Option<i64>) -> Check {
+    let Some(micro_batch) = known else { return Check::not_checked("offsets", table, "there is no table yet") };
+    let mut bad = Offenders::default();
+    bad.add(|| format!("it was there in micro-batch {micro_batch}"));
+    Check::of("offsets", table, "the table is gone", bad)
+}
+
 /// Whether bronze lacks a range because nobody ever read it.
 fn was_moved_over(feeder: Feeder<'_>, skipped: &[Range<i64>], range: &Range<i64>) -> bool {
     let mut left = vec![range.clone()];
@@ -189,6 +199,13 @@ pub(super) fn of_topic(
             bad.add(|| format!("{partition}: the tables are at {}, the log ends at {end}", chain.next));
         }
     }
+    let stands = |partition: &&SourcePartition| *partition.topic == *topic && partition.reader.is_none();
+    for partition in ledger.chains.keys().filter(stands).filter(|partition| is_newest(ledger, partition)) {
+        // Brokers take no partition away from a topic: it is another one of that name.
+        if !logs.contains_key(&partition.partition) {
+            bad.add(|| format!("{partition}: the tables have records of it, the topic has no such partition"));
+        }
+    }
     let elsewhere = if in_bronze > 0 { format!(", {in_bronze} in bronze") } else { String::new() };
     let within = logs.len() - in_bronze;
     Check::of(
@@ -235,6 +252,15 @@ mod tests {
         let commits = [(at(1, 0).of_reader("b"), 4)].into_iter().collect();
         let new = of_table("silver/a/b", Feeder::Module("b", "orders"), &ledger(), &commits, &Checkpoint::default());
         assert_eq!(new.outcome, Outcome::Ok, "{new:?}");
+    }
+
+    #[test]
+    fn a_table_that_was_there_is_gone() {
+        let tables = std::sync::Arc::new(["gold/a/b".to_owned()].into());
+        let ledger = Ledger::of(vec![Entry { micro_batch: 7, tables, ..Entry::default() }]);
+        let check = |table| of_missing(table, ledger.newest_with(table));
+        assert_eq!(check("gold/a/new").outcome, Outcome::NotChecked);
+        assert_eq!(check("gold/a/b").offenders, ["it was there in micro-batch 7"]);
     }
 
     #[test]
@@ -300,6 +326,14 @@ mod tests {
         );
         assert_eq!(of_topic(11, 12, "new").offenders, ["orders#1/0: the tables are at 10, the log starts at 11"]);
         assert_eq!(of_topic(0, 9, "new").offenders, ["orders#1/0: the tables are at 10, the log ends at 9"]);
+        let mut fewer = logs(0, 12);
+        if let Some(Logs::Ranges(logs)) = fewer.logs.get_mut("orders") {
+            logs.remove(&1);
+        }
+        assert_eq!(
+            super::of_topic("orders", &ledger(), &fewer, &stored("new"), None).offenders,
+            ["orders#1/1: the tables have records of it, the topic has no such partition"]
+        );
         assert_eq!(
             of_topic(0, 12, "old").offenders,
             ["orders#1: the tables stand in the topic with id old, the broker has one with id new: it was made anew"]

@@ -15,6 +15,7 @@ mod problem;
 mod rows;
 mod site;
 mod time;
+mod upload;
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,8 @@
 
 use super::orders::{Accepted, Act, Offer, Operator, Refusal, Released};
 use super::problem::Problem;
+use super::upload::Upload;
 use super::{Site, conditional};
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
@@ -67,11 +66,8 @@ fn released(site: &Site) -> Vec<Released> {
 async fn deploy(
     State(site): State<Arc<Site>>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Upload { operator, bytes, turn: _turn }: Upload,
 ) -> Result<Response, Problem> {
-    let operator = operator(&site, &headers)?;
-    let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let allowed = ["why", "replaces", "as_version", "rebuild", "yes", "dry_run"];
     let Parameters { why, replaces, as_version, rebuild, yes, dry_run, .. } =
         Parameters::parse(query.as_deref(), &allowed)?;
@@ -82,11 +78,8 @@ async fn deploy(
 async fn shadow(
     State(site): State<Arc<Site>>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Upload { operator, bytes, turn: _turn }: Upload,
 ) -> Result<Response, Problem> {
-    let operator = operator(&site, &headers)?;
-    let bytes = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let Parameters { why, as_version, .. } = Parameters::parse(query.as_deref(), &["why", "as_version"])?;
     give(&site, operator, why, Act::Shadow { bytes, as_version }).await
 }

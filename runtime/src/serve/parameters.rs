@@ -110,6 +110,11 @@ fn order(value: &str) -> Result<Vec<(String, bool)>, Problem> {
     if columns.iter().any(|(column, _)| column.is_empty()) {
         return Err(Problem::bad_request(format!("`order={value}` names no column between two commas")));
     }
+    // A second time decides nothing, and each costs a sort key of every row.
+    let mut seen = BTreeSet::new();
+    if let Some((column, _)) = columns.iter().find(|(column, _)| !seen.insert(column)) {
+        return Err(Problem::bad_request(format!("`order` names column `{column}` twice")));
+    }
     Ok(columns)
 }
 
@@ -167,6 +172,14 @@ mod tests {
         assert_eq!((request.query.from_ms, request.query.to_ms), (Some(5), Some(1_293_876_000_000)));
         assert_eq!(request.query.order, [("lines".to_owned(), true), ("country".to_owned(), false)]);
         assert_eq!((request.query.limit, request.query.committed), (DEFAULT_LIMIT, true));
+    }
+
+    #[test]
+    fn a_column_orders_once() {
+        for text in ["order=lines,country,lines", "order=lines,-lines"] {
+            let Err(problem) = Request::parse(text, &HeaderMap::new(), &[]) else { panic!("{text} was taken") };
+            assert_eq!(problem, Problem::bad_request("`order` names column `lines` twice"));
+        }
     }
 
     #[test]

@@ -32,8 +32,13 @@ pub(super) async fn rows(
         let keys: Vec<_> = view.plan().gold().keys.iter().map(|key| key.name.as_str()).collect();
         Request::parse(text.as_deref().unwrap_or_default(), &headers, &keys)?
     };
-    // Off the reactor: an answer of 100,000 rows takes tens of milliseconds of one core.
-    let answered = tokio::task::spawn_blocking(move || respond(&view, &request, &headers, &identity));
+    let turn = site.turn_to_answer().await;
+    // Off the reactor: an answer of 100,000 rows takes tens of milliseconds of one core. It goes on where its caller has gone, so the turn
+    // ends with it and not with the request.
+    let answered = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        respond(&view, &request, &headers, &identity)
+    });
     answered.await.unwrap_or_else(|error| {
         tracing::error!(%error, "an answer panicked");
         Err(Problem::internal())

@@ -6,7 +6,9 @@ use crate::aggregate::View;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Everything the HTTP side can see. Reading never waits for the pipeline, nor the pipeline for a reader.
 pub struct Site {
@@ -19,7 +21,12 @@ pub struct Site {
     rewound: ArcSwap<BTreeMap<String, i64>>,
     comparisons: ArcSwap<Comparisons>,
     operators: Operators,
+    answers: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
 }
+
+/// Modules that are received at the same time: each is in memory as a whole, and a person sends one at a time.
+const UPLOADS: usize = 2;
 
 /// By module and the digest of its shadow: how they compare.
 pub type Comparisons = BTreeMap<(String, String), serde_json::Value>;
@@ -54,6 +61,9 @@ impl Site {
             rewound: ArcSwap::default(),
             comparisons: ArcSwap::default(),
             operators: Operators::default(),
+            // One that answers and one that waits for memory, for each core; more would only hold more rows at once.
+            answers: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, NonZero::get))),
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
         }
     }
 
@@ -97,6 +107,16 @@ impl Site {
 
     pub(super) fn operators(&self) -> &Operators {
         &self.operators
+    }
+
+    /// Waits until rows may be answered; it is the next one's turn when what this gives is dropped.
+    pub(super) async fn turn_to_answer(&self) -> OwnedSemaphorePermit {
+        turn(&self.answers).await
+    }
+
+    /// Waits until a module may be received; it is the next one's turn when what this gives is dropped.
+    pub(super) async fn turn_to_upload(&self) -> OwnedSemaphorePermit {
+        turn(&self.uploads).await
     }
 
     /// Shows these products. Every gold product of the catalog needs its view.
@@ -143,4 +163,8 @@ impl Site {
     pub(super) fn readiness(&self) -> Arc<Readiness> {
         self.readiness.load_full()
     }
+}
+
+async fn turn(turns: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(turns).acquire_owned().await.expect("nobody closes these")
 }

@@ -8,6 +8,7 @@ use super::metadata::Metadata;
 use super::table::{FileEntry, Table};
 use super::writer::DataFile;
 use crate::checkpoint::SourcePartition;
+use object_store::path::Path;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,6 +81,16 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Whether this pipeline wrote it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.commit_id.is_some()
+    }
+
+    /// The same without what it does to the files.
+    pub(super) fn without_files(self) -> Self {
+        Self { add: Vec::new(), remove: Vec::new(), ..self }
+    }
+
     pub(super) fn parse(bytes: &[u8], pipeline: &str) -> Result<Self, serde_json::Error> {
         let mut entry = Self::default();
         for action in serde_json::Deserializer::from_slice(bytes).into_iter::<Value>() {
@@ -89,12 +100,13 @@ impl Entry {
                 entry.offsets.extend(partition.zip(txn["version"].as_i64()));
             } else if let Some(add) = action.get("add") {
                 let file = FileEntry {
+                    raw: text(&add["path"]),
                     size: add["size"].as_i64().unwrap_or(0),
                     partition_values: serde_json::from_value(add["partitionValues"].clone()).unwrap_or_default(),
                 };
-                entry.add.push((decoded(&add["path"]), file));
+                entry.add.push((decoded(&file.raw), file));
             } else if let Some(remove) = action.get("remove") {
-                entry.remove.push(decoded(&remove["path"]));
+                entry.remove.push(decoded(&text(&remove["path"])));
             } else if let Some(info) = action.get("commitInfo") {
                 let ours = &info["lakeward"];
                 if ours["pipeline"].as_str() == Some(pipeline) {
@@ -118,10 +130,18 @@ impl Entry {
     }
 }
 
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 /// A path of the log is a URI reference; ours need no escapes, those of other writers may.
-fn decoded(path: &Value) -> String {
-    let path = path.as_str().unwrap_or_default();
-    object_store::path::Path::from_url_path(path).map_or_else(|_| path.to_owned(), String::from)
+pub(super) fn decoded(path: &str) -> String {
+    Path::from_url_path(path).map_or_else(|_| path.to_owned(), String::from)
+}
+
+/// Where a file is in the store, by its decoded path: a `%` that is in it then is one of the object's name.
+pub(super) fn location(path: &str) -> Path {
+    Path::parse(path).unwrap_or_else(|_| Path::from(path))
 }
 
 impl Table {
@@ -133,9 +153,11 @@ impl Table {
     /// `commit_id` finds out.
     pub async fn commit(&mut self, commit: &Commit, commit_id: &str) -> Result<u64, Error> {
         loop {
-            if let Some(version) = self.catch_up(Some(commit_id)).await? {
+            let caught_up = self.catch_up(Some(commit_id)).await;
+            if let Some(version) = self.landed(commit_id) {
                 return Ok(version);
             }
+            caught_up?;
             self.verify(commit)?;
             // Each time anew: what others committed may have added columns, and a `metaData` action without these would take them away.
             let bytes = bytes::Bytes::from(self.render(commit, commit_id));
@@ -152,31 +174,34 @@ impl Table {
                 // Somebody was first, or our own earlier attempt landed: look.
                 Err(object_store::Error::AlreadyExists { .. }) => {}
                 Err(source) => {
-                    return match self.catch_up(Some(commit_id)).await {
-                        Ok(Some(version)) => Ok(version),
-                        Ok(None) | Err(_) => Err(Error::Store(source)),
-                    };
+                    // Whether the log could be read to its end or not: what counts is whether we are in it.
+                    let _ = self.catch_up(Some(commit_id)).await;
+                    return self.landed(commit_id).ok_or(Error::Store(source));
                 }
             }
         }
     }
 
-    /// Reads what was committed since; returns the version of `commit_id` if it is among it.
+    /// Reads what was committed since, and remembers where `commit_id` is if it is among it.
     ///
     /// # Errors
     /// When the log cannot be read, or the schema was changed to one that does not take the product's rows.
-    pub async fn catch_up(&mut self, commit_id: Option<&str>) -> Result<Option<u64>, Error> {
-        let mut own = None;
+    pub async fn catch_up(&mut self, commit_id: Option<&str>) -> Result<(), Error> {
         while let Some(entry) = self.read_entry(self.version + 1).await? {
             let version = self.version + 1;
             let is_own = commit_id.is_some() && entry.commit_id.as_deref() == commit_id;
             self.follow(version, &entry, is_own)?;
-            if is_own {
-                own = Some(version);
+            if let Some(commit_id) = commit_id.filter(|_| is_own) {
+                self.landed = Some((commit_id.to_owned(), version));
             }
             self.advance(version, &entry);
         }
-        Ok(own)
+        Ok(())
+    }
+
+    /// The version of a commit that was met in the log: the entry behind it may be one that cannot be read, and nobody comes past ours twice.
+    fn landed(&self, commit_id: &str) -> Option<u64> {
+        self.landed.as_ref().filter(|(landed, _)| landed == commit_id).map(|(_, version)| *version)
     }
 
     /// Takes over what an entry does to the table's metadata: another writer's may add columns, no more.
@@ -291,7 +316,9 @@ impl Table {
     }
 
     fn render_remove(&self, path: &str, at_ms: i64) -> Value {
-        let mut remove = json!({"path": path, "deletionTimestamp": at_ms, "dataChange": true});
+        // Readers match it with the `add` before they decode either.
+        let raw = self.files.get(path).map_or(path, |file| &file.raw);
+        let mut remove = json!({"path": raw, "deletionTimestamp": at_ms, "dataChange": true});
         if let Some(file) = self.files.get(path) {
             remove["extendedFileMetadata"] = true.into();
             remove["size"] = file.size.into();

@@ -8,6 +8,7 @@ mod metadata;
 mod partition;
 mod past;
 mod ranges;
+mod recent;
 pub mod redrives;
 mod renew;
 mod schema;
@@ -17,6 +18,7 @@ pub mod system;
 mod table;
 #[cfg(test)]
 mod tests;
+mod types;
 mod warehouse;
 mod writer;
 

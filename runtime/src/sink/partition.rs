@@ -1,15 +1,29 @@
 //! Splits rows by the values of a table's partition columns.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, UInt32Array};
-use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema};
+use arrow_array::types::DecimalType;
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, StringArray, UInt32Array};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, TimeUnit};
 use chrono::{DateTime, Datelike, NaiveDate};
 use lakeward_manifest::{Granularity, PartitionBy};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// The longest value in a folder's name, in bytes: file systems take 255 a name, and S3 1,024 for a whole key, in which several of them
+/// stand. Three bytes of a folder are one of a text that is not English.
+const LONGEST_VALUE: usize = 120;
+
+/// The longest column name in a folder's name, in bytes.
+const LONGEST_NAME: usize = 60;
+
+/// Bytes of a hash that tell long values apart. Values of one folder are still two partitions, by what the log says.
+const HASH_BYTES: usize = 8;
 
 /// The values of a table partition and the columns of its rows, without the columns that the values replace.
 pub(super) type Part = (Vec<Option<String>>, Vec<ArrayRef>);
@@ -58,7 +72,8 @@ impl Split {
         if self.sources.is_empty() || rows == 0 {
             return Ok(if rows == 0 { Vec::new() } else { vec![(Vec::new(), columns)] });
         }
-        let keys: Vec<Keys> = self.sources.iter().map(|source| Keys::of(&columns[source.index], source.by)).collect();
+        let keys = self.sources.iter().map(|source| Keys::of(&columns[source.index], source.by));
+        let keys = keys.collect::<Result<Vec<Keys>, ArrowError>>()?;
         let mut columns = columns;
         let mut replaced: Vec<usize> =
             self.sources.iter().filter(|source| source.by == Granularity::Value).map(|source| source.index).collect();
@@ -94,13 +109,13 @@ impl Split {
 /// The partition values of a column, row by row.
 enum Keys {
     Days(Vec<Option<i32>>),
-    Text(ArrayRef),
+    Text(StringArray),
 }
 
 impl Keys {
-    fn of(column: &ArrayRef, by: Granularity) -> Self {
+    fn of(column: &ArrayRef, by: Granularity) -> Result<Self, ArrowError> {
         let days: Vec<Option<i32>> = match (by, column.data_type()) {
-            (Granularity::Value, _) => return Self::Text(Arc::clone(column)),
+            (Granularity::Value, _) => return Ok(Self::Text(texts(column)?)),
             (_, DataType::Date32) => column.as_primitive::<Date32Type>().iter().collect(),
             _ => column
                 .as_primitive::<TimestampMicrosecondType>()
@@ -115,13 +130,13 @@ impl Keys {
             }
             last.1
         };
-        Self::Days(days.into_iter().map(first_day).collect())
+        Ok(Self::Days(days.into_iter().map(first_day).collect()))
     }
 
     fn same(&self, row: usize, other: usize) -> bool {
         match self {
             Self::Days(days) => days[row] == days[other],
-            Self::Text(_) => self.text(row) == self.text(other),
+            Self::Text(texts) => value_text(texts, row) == value_text(texts, other),
         }
     }
 
@@ -135,7 +150,7 @@ impl Keys {
     fn text(&self, row: usize) -> Option<String> {
         match self {
             Self::Days(days) => days[row].map(date_text),
-            Self::Text(column) => value_text(column, row),
+            Self::Text(texts) => value_text(texts, row).map(str::to_owned),
         }
     }
 }
@@ -158,36 +173,70 @@ pub fn date_text(day: i32) -> String {
     NaiveDate::from_epoch_days(day).map_or_else(|| day.to_string(), |date| date.to_string())
 }
 
-/// A value as the Delta protocol's section "Partition Value Serialization" writes it; an empty text is null there.
-fn value_text(column: &ArrayRef, row: usize) -> Option<String> {
-    if column.is_null(row) {
-        return None;
-    }
-    let text = match column.data_type() {
-        DataType::Utf8 => column.as_string::<i32>().value(row).to_owned(),
-        DataType::Date32 => date_text(column.as_primitive::<Date32Type>().value(row)),
-        DataType::Timestamp(_, _) => {
-            let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
-            DateTime::from_timestamp_micros(micros)?.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
+/// The values of a column as the Delta protocol's section "Partition Value Serialization" writes them.
+///
+/// # Errors
+/// For a type that has no such form: a product's contract refuses it before, and a value must not get lost where it does not.
+fn texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
+    Ok(match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().clone(),
+        DataType::Date32 => texts_of::<Date32Type>(column, date_text),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => texts_of::<TimestampMicrosecondType>(column, time_text),
+        DataType::Boolean => column.as_boolean().iter().map(|value| value.map(|value| value.to_string())).collect(),
+        DataType::Int8 => texts_of::<Int8Type>(column, |value| value.to_string()),
+        DataType::Int16 => texts_of::<Int16Type>(column, |value| value.to_string()),
+        DataType::Int32 => texts_of::<Int32Type>(column, |value| value.to_string()),
+        DataType::Int64 => texts_of::<Int64Type>(column, |value| value.to_string()),
+        DataType::Decimal128(precision, scale) => {
+            texts_of::<Decimal128Type>(column, |value| Decimal128Type::format_decimal(value, *precision, *scale))
         }
-        DataType::Boolean => column.as_boolean().value(row).to_string(),
-        DataType::Int8 => column.as_primitive::<arrow_array::types::Int8Type>().value(row).to_string(),
-        DataType::Int16 => column.as_primitive::<arrow_array::types::Int16Type>().value(row).to_string(),
-        DataType::Int32 => column.as_primitive::<arrow_array::types::Int32Type>().value(row).to_string(),
-        DataType::Int64 => column.as_primitive::<arrow_array::types::Int64Type>().value(row).to_string(),
-        _ => return None,
-    };
-    (!text.is_empty()).then_some(text)
+        other => return Err(ArrowError::NotYetImplemented(format!("a table partitioned by values of type {other}"))),
+    })
 }
 
-/// A value as part of a path: everything but letters, digits and `-_.` is percent-encoded twice over, once for the path and once for
-/// the log, which holds a URI; so the value is kept to what needs neither.
-pub(super) fn escape(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if value.chars().all(plain) && !value.starts_with('.') {
-        return value.to_owned();
+fn texts_of<T: ArrowPrimitiveType>(column: &ArrayRef, text: impl Fn(T::Native) -> String) -> StringArray {
+    let values: &PrimitiveArray<T> = column.as_primitive();
+    values.iter().map(|value| value.map(&text)).collect()
+}
+
+/// Times that no calendar of ours reaches, past the year 262,000, are kept as they are counted.
+fn time_text(micros: i64) -> String {
+    let time = DateTime::from_timestamp_micros(micros);
+    time.map_or_else(|| micros.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S%.6f").to_string())
+}
+
+/// A value; an empty text is null in a Delta log.
+fn value_text(texts: &StringArray, row: usize) -> Option<&str> {
+    (!texts.is_null(row)).then(|| texts.value(row)).filter(|text| !text.is_empty())
+}
+
+/// The folder of a partition value, `country=France/`. It is for people, and for those who list a store: readers of the table take the
+/// value from the log.
+pub(super) fn folder(column: &str, value: Option<&str>) -> String {
+    let value = value.map_or_else(|| "__HIVE_DEFAULT_PARTITION__".to_owned(), |value| bounded(value, LONGEST_VALUE));
+    format!("{}={value}/", bounded(column, LONGEST_NAME))
+}
+
+/// A text as part of a folder's name of so many bytes at most: where it would be longer, its start and a hash of all of it.
+fn bounded(text: &str, longest: usize) -> String {
+    let mut escaped = escape(text);
+    if escaped.len() > longest {
+        let hash = Sha256::digest(text.as_bytes());
+        let hash: String = hash.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        escaped.truncate(longest - hash.len() - 1);
+        escaped = format!("{escaped}-{hash}");
     }
-    value.bytes().fold(String::new(), |text, byte| {
+    escaped
+}
+
+/// A text as part of a path: everything but letters, digits and `-_.` would be percent-encoded twice over, once for the path and once for
+/// the log, which holds a URI; so the text is kept to what needs neither.
+fn escape(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.chars().all(plain) && !text.starts_with('.') {
+        return text.to_owned();
+    }
+    text.bytes().fold(String::new(), |text, byte| {
         if plain(char::from(byte)) { text + &char::from(byte).to_string() } else { format!("{text}_{byte:02x}") }
     })
 }
@@ -195,8 +244,7 @@ pub(super) fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::{StringArray, TimestampMicrosecondArray};
-    use arrow_schema::TimeUnit;
+    use arrow_array::{BooleanArray, Decimal128Array, Float64Array, Int64Array, TimestampMicrosecondArray};
 
     fn day(text: &str) -> i32 {
         text.parse::<NaiveDate>().unwrap().to_epoch_days()
@@ -236,5 +284,47 @@ mod tests {
     fn a_value_with_a_slash_stays_one_folder() {
         assert_eq!(escape("a/b c"), "a_2fb_20c");
         assert_eq!(escape("2011-01-01"), "2011-01-01");
+    }
+
+    #[test]
+    fn every_type_that_a_contract_takes_has_a_text() {
+        let decimal = Decimal128Array::from(vec![-5, 12_340]).with_precision_and_scale(18, 3).unwrap();
+        let whole = Decimal128Array::from(vec![12]).with_precision_and_scale(38, 0).unwrap();
+        let cases: Vec<(ArrayRef, &[Option<&str>])> = vec![
+            (Arc::new(decimal), &[Some("-0.005"), Some("12.340")]),
+            (Arc::new(whole), &[Some("12")]),
+            (Arc::new(Int64Array::from(vec![Some(-7), None])), &[Some("-7"), None]),
+            (Arc::new(BooleanArray::from(vec![true])), &[Some("true")]),
+            (Arc::new(StringArray::from(vec!["", "a"])), &[None, Some("a")]),
+            (Arc::new(TimestampMicrosecondArray::from(vec![1])), &[Some("1970-01-01 00:00:00.000001")]),
+        ];
+        for (column, expected) in cases {
+            let texts = texts(&column).unwrap();
+            let found: Vec<_> = (0..column.len()).map(|row| value_text(&texts, row)).collect();
+            assert_eq!(found, expected, "{}", column.data_type());
+        }
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+        assert!(texts(&floats).is_err(), "no value gets lost silently");
+    }
+
+    #[test]
+    fn rows_of_a_decimal_are_parted_and_keep_its_value() {
+        let schema = Schema::new(vec![Field::new("rate", DataType::Decimal128(4, 2), true)]);
+        let split = Split::new(&schema, &[PartitionBy { column: "rate".into(), by: Granularity::Value }]);
+        let rates = Decimal128Array::from(vec![Some(700), None]).with_precision_and_scale(4, 2).unwrap();
+        let parts = split.split(vec![Arc::new(rates)]).unwrap();
+        let values: Vec<_> = parts.iter().map(|(values, _)| values[0].as_deref()).collect();
+        assert_eq!(values, [None, Some("7.00")]);
+    }
+
+    #[test]
+    fn a_long_value_is_a_folder_of_its_own_that_every_store_takes() {
+        assert_eq!(folder("country", Some("France")), "country=France/");
+        assert_eq!(folder("country", None), "country=__HIVE_DEFAULT_PARTITION__/");
+        let long = |last: char| "Владивосток ".repeat(30) + &last.to_string();
+        let (one, other) = (folder(&long('a'), Some(&long('a'))), folder(&long('a'), Some(&long('b'))));
+        assert!(one.len() <= LONGEST_NAME + LONGEST_VALUE + 2, "{one}");
+        assert_ne!(one, other);
+        assert_eq!(one, folder(&long('a'), Some(&long('a'))));
     }
 }

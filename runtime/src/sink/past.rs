@@ -3,14 +3,14 @@
 //! Delta's own RESTORE leaves `txn` as it is; here files and offsets go back in one commit, or the records between would never be read again.
 
 use super::Error;
-use super::log::Commit;
-use super::table::{RECENT_COMMITS, Table};
+use super::log::{self, Commit};
+use super::recent::{RECENT_COMMITS, raw_paths};
+use super::table::Table;
 use super::warehouse::Warehouse;
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use deltalake::DeltaTable;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
-use object_store::path::Path;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -49,10 +49,12 @@ impl Past {
         delta.load_version(version).await.map_err(log_error)?;
         let state = delta.snapshot().map_err(log_error)?;
         let (mut files, mut rows) = (BTreeMap::new(), 0);
+        let mut raw = raw_paths(state).map_err(log_error)?;
         for file in state.log_data().iter() {
             rows += file.num_records().unwrap_or(0) as u64;
+            let path = file.path().into_owned();
             let mut add = json!({
-                "path": file.path(),
+                "path": raw.remove(&path).unwrap_or_else(|| path.clone()),
                 "partitionValues": file.partition_values_map(),
                 "size": file.size(),
                 "modificationTime": file.modification_time(),
@@ -61,7 +63,7 @@ impl Past {
             if let Some(stats) = file.stats() {
                 add["stats"] = stats.into();
             }
-            files.insert(file.path().into_owned(), add);
+            files.insert(path, add);
         }
         let mut table = Table::unopened(lake, pipeline, path);
         table.version = version;
@@ -89,7 +91,7 @@ impl Table {
         let again: Vec<(&String, &Value)> =
             past.files.iter().filter(|(path, _)| !self.files().contains_key(*path)).collect();
         let looks = again.iter().map(|(path, _)| async move {
-            match self.store.store.head(&Path::from(path.as_str())).await {
+            match self.store.store.head(&log::location(path)).await {
                 Ok(_) => Ok(()),
                 Err(object_store::Error::NotFound { .. }) => {
                     Err(Error::Vacuumed { table: self.path().to_owned(), version: past.version, file: (*path).clone() })

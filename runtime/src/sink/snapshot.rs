@@ -1,21 +1,22 @@
 //! A table as a reader sees it: the files and offsets of one version. Nothing is made or changed.
 
 use super::Error;
-use super::log::{self, Entry};
 use super::ranges::RangeReader;
-use super::table::RECENT_COMMITS;
+use super::recent::{Log, RECENT_COMMITS, Recent};
+use super::types;
 use super::warehouse::{TableStore, Warehouse};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use deltalake::DeltaTable;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Rows of a batch: few enough that a wide column of it is small.
 const BATCH_ROWS: usize = 8_192;
@@ -31,6 +32,7 @@ pub struct Snapshot {
     store: TableStore,
     delta: DeltaTable,
     version: u64,
+    schema: SchemaRef,
     recent: Checkpoint,
     topic_ids: BTreeMap<String, String>,
     rows_added: Option<u64>,
@@ -94,7 +96,7 @@ impl Snapshot {
             None => delta.load().await.map_err(log_error)?,
         }
         let state = delta.snapshot().map_err(log_error)?;
-        let (version, mut parts) = (state.version(), Vec::new());
+        let (version, schema, mut parts) = (state.version(), state.snapshot().arrow_schema(), Vec::new());
         for file in state.log_data().iter() {
             parts.push(Part {
                 path: file.object_store_path(),
@@ -111,6 +113,7 @@ impl Snapshot {
             store,
             delta,
             version,
+            schema,
             recent: Checkpoint::default(),
             topic_ids: BTreeMap::new(),
             rows_added: None,
@@ -198,7 +201,7 @@ impl Snapshot {
         Ok(file.collect())
     }
 
-    /// Rows of a file, only these columns of those that it has. Types are those of the Parquet schema, whoever wrote the file.
+    /// Rows of a file, only these columns of those that it has. Types are those of the table, whoever wrote the file.
     ///
     /// # Errors
     /// When the store fails or the file is no Parquet file.
@@ -232,7 +235,9 @@ impl Snapshot {
             builder = builder.with_offset(among.start).with_limit(among.len());
         }
         let stream = builder.build().map_err(error.clone())?;
-        Ok(Rows { is_ours, batches: stream.map_err(error).boxed() })
+        let schema = Arc::clone(&self.schema);
+        let batches = stream.map(move |rows| Ok(types::cast(&rows?, &schema)?));
+        Ok(Rows { is_ours, batches: batches.map_err(error).boxed() })
     }
 
     /// The same of several files, in order; the next few are opened ahead, since a remote store answers late rather than slowly.
@@ -258,18 +263,9 @@ impl Snapshot {
 
     /// Of each partition the offset, and of each topic the id, in the newest commit that names it.
     async fn read_recent(&mut self) -> Result<(), Error> {
-        let oldest = self.version.saturating_sub(RECENT_COMMITS);
-        for version in (oldest..=self.version).rev() {
-            let bytes = match self.store.store.get(&Path::from(log::entry_path(version))).await {
-                Ok(found) => found.bytes().await.map_err(Error::Store)?,
-                Err(object_store::Error::NotFound { .. }) => return Ok(()),
-                Err(source) => return Err(Error::Store(source)),
-            };
-            let entry = Entry::parse(&bytes, &self.pipeline).map_err(|source| Error::Commit {
-                table: self.path.clone(),
-                version,
-                source,
-            })?;
+        let log = Log { table: &self.path, pipeline: &self.pipeline, store: &*self.store.store };
+        let Recent { entries, is_all } = log.recent(self.version).await?;
+        for entry in entries {
             for (topic, id) in entry.topic_ids {
                 self.topic_ids.entry(topic).or_insert(id);
             }
@@ -280,7 +276,7 @@ impl Snapshot {
                 }
             }
         }
-        if oldest == 0 {
+        if is_all {
             self.rows_added.get_or_insert(0);
         }
         Ok(())

@@ -11,6 +11,9 @@ use serde_json::{Map, Value, json};
 /// Characters of a text bound.
 const TEXT_BOUND: usize = 32;
 
+/// Decimals of as many digits as a double keeps, whatever their scale.
+const EXACT_DECIMAL: u64 = 1_000_000_000_000_000;
+
 /// Statistics of a file of `rows` rows, for its columns that are not nested.
 pub(super) fn of(metadata: &ParquetMetaData, schema: &Schema, rows: u64) -> Value {
     let (mut min, mut max, mut nulls) = (Map::new(), Map::new(), Map::new());
@@ -84,8 +87,9 @@ fn number(value: i64, data_type: &DataType) -> Option<Value> {
         DataType::Timestamp(_, _) => {
             DateTime::from_timestamp_micros(value)?.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into()
         }
-        // A JSON number of a decimal goes through a double in some readers; only what a double holds exactly is safe.
-        DataType::Decimal128(_, scale) if value.unsigned_abs() < 1 << 53 => {
+        // A JSON number of a decimal goes through a double in some readers, and here, and back to the digits of its type. Below 10^15 in
+        // digits without the point this gives the same decimal, since a double keeps 15 digits of any; above it, not even its bound.
+        DataType::Decimal128(_, scale) if value.unsigned_abs() < EXACT_DECIMAL => {
             let text = decimal_text(value, u32::try_from(*scale).ok()?);
             serde_json::from_str(&text).ok()?
         }
@@ -121,6 +125,19 @@ mod tests {
         assert_eq!(decimal_text(-5, 2), "-0.05");
         assert_eq!(decimal_text(12_345, 3), "12.345");
         assert_eq!(decimal_text(7, 0), "7");
+    }
+
+    #[test]
+    fn a_decimal_bound_comes_back_to_the_last_digit_or_is_left_out() {
+        for scale in [0, 2, 15, 18] {
+            let bound = |value| number(value, &DataType::Decimal128(38, scale));
+            for value in [1, 999_999_999_999_999, -999_999_999_999_997, 123_456_789_012_345, 900_719_925_474_099] {
+                let double = bound(value).unwrap().as_f64().unwrap();
+                let back = format!("{double:.*}", usize::from(scale.unsigned_abs())).replace('.', "");
+                assert_eq!(back.parse::<i64>().unwrap(), value, "scale {scale}");
+            }
+            assert_eq!(bound(1_000_000_000_000_000), None);
+        }
     }
 
     #[test]

@@ -3,24 +3,22 @@
 use super::Error;
 use super::log::{self, Entry};
 use super::metadata::Metadata;
-use super::schema;
+use super::recent::{Log, RECENT_COMMITS, Recent, raw_paths};
 use super::warehouse::{TableStore, Warehouse};
 use super::writer::DataFile;
+use super::{schema, types};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::fault;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use deltalake::DeltaTable;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-
-/// How many of the newest commits are searched for offsets before the whole log is asked: each of our commits names every partition.
-pub(super) const RECENT_COMMITS: u64 = 20;
 
 /// Objects read at the same time while a table is opened: on a store some tens of milliseconds away their number is what a start takes.
 const READS: usize = 16;
@@ -76,6 +74,8 @@ pub struct Table {
     /// By partition: the modules of the commit that brought it to where it is.
     pub(super) modules: BTreeMap<SourcePartition, Arc<BTreeMap<String, String>>>,
     pub(super) metadata: Metadata,
+    /// The last of our commits that was met in the log after its outcome was unknown, and its version.
+    pub(super) landed: Option<(String, u64)>,
     micro_batch: i64,
     horizon_ms: i64,
     checkpointed: u64,
@@ -85,6 +85,8 @@ pub struct Table {
 /// A file of a table.
 #[derive(Debug, Clone)]
 pub struct FileEntry {
+    /// The path as the log writes it, a URI reference: a file is named by it, letter for letter.
+    pub raw: String,
     /// Bytes.
     pub size: i64,
     /// The partition values by column, as the log holds them.
@@ -160,6 +162,7 @@ impl Table {
             rows_added: None,
             modules: BTreeMap::new(),
             metadata: Metadata::default(),
+            landed: None,
             micro_batch: 0,
             horizon_ms: i64::MIN,
             checkpointed: 0,
@@ -235,7 +238,7 @@ impl Table {
     }
 
     async fn read(&self, file: &str) -> Result<bytes::Bytes, Error> {
-        let result = self.store.store.get(&Path::from(file)).await.map_err(Error::Store)?;
+        let result = self.store.store.get(&log::location(file)).await.map_err(Error::Store)?;
         result.bytes().await.map_err(Error::Store)
     }
 
@@ -249,16 +252,17 @@ impl Table {
         Ok(())
     }
 
-    /// The rows of an active file.
+    /// The rows of an active file, with the table's types.
     ///
     /// # Errors
-    /// When the store fails, or the file is not one that we wrote.
+    /// When the store fails, or the file is not one of the table's rows.
     pub async fn read_rows(&self, file: &str) -> Result<Vec<RecordBatch>, Error> {
         let bytes = self.read(file).await?;
         let error = |source| Error::Decode { table: self.spec.path.clone(), file: file.to_owned(), source };
         let reader =
             ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build()).map_err(error)?;
-        reader.collect::<Result<_, _>>().map_err(|source| error(source.into()))
+        let rows = reader.map(|rows| rows.and_then(|rows| types::cast(&rows, &self.spec.schema)));
+        rows.collect::<Result<_, _>>().map_err(|source| error(source.into()))
     }
 
     /// The rows of all active files, a file at a time and in no order.
@@ -343,9 +347,13 @@ impl Table {
         self.metadata = metadata;
         self.version = state.version();
         if self.spec.track_files {
+            let mut raw = raw_paths(state)
+                .map_err(|source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) })?;
             for file in state.log_data().iter() {
-                let entry = FileEntry { size: file.size(), partition_values: file.partition_values_map() };
-                self.files.insert(file.path().into_owned(), entry);
+                let path = file.path().into_owned();
+                let raw = raw.remove(&path).unwrap_or_else(|| path.clone());
+                let entry = FileEntry { raw, size: file.size(), partition_values: file.partition_values_map() };
+                self.files.insert(path, entry);
             }
         }
         Ok(differences)
@@ -354,13 +362,11 @@ impl Table {
     /// Reads the offsets that the newest commits name. A pipeline's commits name every partition they own, so the newest few tell all
     /// that is owned today; [`Self::find_offsets`] looks for others.
     pub(super) async fn recent_offsets(&mut self) -> Result<(), Error> {
-        let oldest = self.version.saturating_sub(RECENT_COMMITS);
-        let read = futures::stream::iter((oldest..=self.version).rev()).map(|version| self.read_entry(version));
-        let entries: Vec<Option<Entry>> = read.buffered(READS).try_collect().await?;
+        let Recent { entries, is_all } = self.log().recent(self.version).await?;
         // A rewind took back what was closed until then.
         let mut is_past = false;
         let mut ended: BTreeSet<SourcePartition> = BTreeSet::new();
-        for entry in entries.into_iter().map_while(|entry| entry) {
+        for entry in entries {
             self.micro_batch = self.micro_batch.max(entry.micro_batch.unwrap_or(0));
             if !is_past {
                 self.horizon_ms = self.horizon_ms.max(entry.horizon_ms.unwrap_or(i64::MIN));
@@ -383,7 +389,7 @@ impl Table {
                 self.modules.insert(partition, Arc::clone(&entry.modules));
             }
         }
-        if oldest == 0 {
+        if is_all {
             self.rows_added.get_or_insert(0);
         }
         Ok(())
@@ -397,17 +403,11 @@ impl Table {
     }
 
     pub(super) async fn read_entry(&self, version: u64) -> Result<Option<Entry>, Error> {
-        let path = Path::from(log::entry_path(version));
-        let bytes = match self.store.store.get(&path).await {
-            Ok(found) => found.bytes().await.map_err(Error::Store)?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(source) => return Err(Error::Store(source)),
-        };
-        Entry::parse(&bytes, &self.pipeline).map(Some).map_err(|source| Error::Commit {
-            table: self.spec.path.clone(),
-            version,
-            source,
-        })
+        self.log().entry(version).await
+    }
+
+    fn log(&self) -> Log<'_> {
+        Log { table: &self.spec.path, pipeline: &self.pipeline, store: &*self.store.store }
     }
 
     /// Looks through the whole log for the offsets of those `partitions` that the recent commits did not name (idle for very long, or new).

@@ -1,5 +1,7 @@
 //! A table whose writers do not agree on its columns: what each may add, and what of the other's stays.
 
+mod foreign;
+
 use super::{Commit, Error, FileWriter, Layout, OffsetMove, Table, TableSpec, Warehouse};
 use crate::checkpoint::SourcePartition;
 use arrow_array::{ArrayRef, Int64Array};

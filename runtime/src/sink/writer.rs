@@ -248,10 +248,8 @@ impl FileWriter {
         let metadata = file.writer.finish().map_err(|source| encode_error(&layout.table, source))?;
         let bytes = std::mem::take(file.writer.inner_mut());
         let columns = layout.partition_columns();
-        let folder: String = columns.iter().zip(&values).fold(String::new(), |folder, (column, value)| {
-            let value = value.as_deref().map_or_else(|| "__HIVE_DEFAULT_PARTITION__".into(), partition::escape);
-            folder + column + "=" + &value + "/"
-        });
+        let folders = columns.iter().zip(&values).map(|(column, value)| partition::folder(column, value.as_deref()));
+        let folder: String = folders.collect();
         self.done.push(DataFile {
             path: format!("{folder}part-{}.snappy.parquet", uuid::Uuid::now_v7()),
             bytes: bytes.into(),

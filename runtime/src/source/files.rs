@@ -1,14 +1,15 @@
 //! Reads newline-delimited JSON files as if they were a topic of one partition: the offset is the record's number.
 //!
-//! The files are read in the order of their names; a file that is added later must sort behind those read already.
-//! Blank lines are no records.
+//! The files are read in the order of their names; a file that is added later must sort behind those read already. Only the last of them
+//! may grow. Blank lines are no records.
 
 use super::{Assigned, Chunker, Error, LogRange, Reader};
+use crate::clock::Clock;
 use crate::record::Record;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 20;
@@ -19,6 +20,10 @@ const BATCH: usize = 8_192;
 /// How long to wait at the end before looking for new files.
 const WAIT: Duration = Duration::from_millis(20);
 
+/// How long the last file must have been left alone before a last line without an end is one, in milliseconds. Half a line must not become
+/// a record: after a restart it would be the whole line, under the same offset.
+const REST_MS: i64 = 2_000;
+
 /// Files that are read as a topic.
 #[derive(Debug)]
 pub struct Files {
@@ -28,6 +33,13 @@ pub struct Files {
     current: Option<(PathBuf, BufReader<File>)>,
     done: Option<PathBuf>,
     line: Vec<u8>,
+    /// Whether what is in `line` may go on.
+    is_open: bool,
+    /// Whether the end of the current file was met once since it became final.
+    is_last_look: bool,
+    clock: Clock,
+    /// Whether nobody writes the files any more.
+    is_whole: bool,
 }
 
 impl Files {
@@ -41,7 +53,24 @@ impl Files {
             let reason = "only the last part may hold `*`".to_owned();
             return Err(Error::Pattern { pattern: pattern.display().to_string(), reason });
         }
-        Ok(Self { pattern: pattern.to_owned(), start: 0, next: 0, current: None, done: None, line: Vec::new() })
+        Ok(Self {
+            pattern: pattern.to_owned(),
+            start: 0,
+            next: 0,
+            current: None,
+            done: None,
+            line: Vec::new(),
+            is_open: false,
+            is_last_look: false,
+            clock: Clock::system(),
+            is_whole: false,
+        })
+    }
+
+    /// The same of files that nobody writes any more: a last line without an end is one.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Self { is_whole: true, ..self }
     }
 
     /// What can be read: all records of the files that are there.
@@ -50,7 +79,7 @@ impl Files {
     /// When a file cannot be read, or there is none.
     pub fn log_range(&self) -> Result<LogRange, Error> {
         self.check()?;
-        let mut counter = Self::new(&self.pattern)?;
+        let mut counter = Self { is_whole: self.is_whole, clock: self.clock.clone(), ..Self::new(&self.pattern)? };
         while counter.next_line()? {
             counter.next += 1;
         }
@@ -92,7 +121,25 @@ impl Files {
         Ok(files)
     }
 
-    /// Reads the next line that is not blank into `line`; false at the end of all files.
+    /// Whether the current file, of which all was read that is there, will not go on: there is a next one, or half a line has been its end for
+    /// long.
+    fn is_final(&self) -> Result<bool, Error> {
+        let Some((path, reader)) = &self.current else { return Ok(true) };
+        if self.is_whole || self.list()?.last().is_some_and(|last| last > path) {
+            return Ok(true);
+        }
+        if self.line.is_empty() {
+            return Ok(false);
+        }
+        let changed = reader.get_ref().metadata().and_then(|file| file.modified());
+        let changed = changed.map_err(|source| file_error(path, source))?;
+        let changed_ms = changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let rests = i128::from(self.clock.now_ms()) - i128::try_from(changed_ms).unwrap_or(i128::MAX);
+        // A time to come is that of another clock.
+        Ok(rests.unsigned_abs() >= u128::from(REST_MS.unsigned_abs()))
+    }
+
+    /// Reads the next line that is not blank into `line`; false at the end of all files, as far as they go.
     fn next_line(&mut self) -> Result<bool, Error> {
         loop {
             if self.current.is_none() {
@@ -103,9 +150,23 @@ impl Files {
                 self.current = Some((path, BufReader::with_capacity(BUFFER, file)));
             }
             let Some((path, reader)) = &mut self.current else { return Ok(false) };
-            self.line.clear();
-            let read = reader.read_until(b'\n', &mut self.line).map_err(|source| file_error(path, source))?;
-            if read == 0 {
+            if !std::mem::take(&mut self.is_open) {
+                self.line.clear();
+            }
+            reader.read_until(b'\n', &mut self.line).map_err(|source| file_error(path, source))?;
+            if !self.line.ends_with(b"\n") {
+                let is_final = self.is_final()?;
+                // It may have grown before the next file came, so its end counts when it is met again.
+                if !is_final || !std::mem::replace(&mut self.is_last_look, true) {
+                    self.is_open = true;
+                    if is_final {
+                        continue;
+                    }
+                    return Ok(false);
+                }
+            }
+            self.is_last_look = false;
+            if self.line.is_empty() {
                 self.done = self.current.take().map(|(path, _)| path);
                 continue;
             }
@@ -185,6 +246,8 @@ mod tests {
         std::fs::write(folder.path().join("b.ndjson"), "3\n\n4").unwrap();
         std::fs::write(folder.path().join("a.ndjson"), "1\n2\r\n").unwrap();
         let mut files = Files::new(&folder.path().join("*.ndjson")).unwrap();
+        assert_eq!(files.log_range().unwrap(), LogRange { start: 0, end: 3 }, "the last line may go on");
+        files = files.whole();
         assert_eq!(files.log_range().unwrap(), LogRange { start: 0, end: 4 });
         let assigned = Assigned { topic: "t".into(), partition: 0, start: 1, with_headers: false };
         files.assign(&assigned);
@@ -194,5 +257,29 @@ mod tests {
         let (_, chunk) = chunker.take(crate::clock::instant()).unwrap();
         let values: Vec<_> = (0..chunk.len()).map(|i| (chunk.offset(i), chunk.value(i).unwrap())).collect();
         assert_eq!(values, [(1, &b"2"[..]), (2, b"3"), (3, b"4")]);
+    }
+
+    #[test]
+    fn half_a_line_is_no_record_while_its_file_may_grow() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let file = std::fs::OpenOptions::new().append(true).create(true).open(folder.path().join(name));
+            std::io::Write::write_all(&mut file.unwrap(), text.as_bytes()).unwrap();
+        };
+        let mut files = Files::new(&folder.path().join("*.ndjson")).unwrap();
+        let mut read = || files.next_line().unwrap().then(|| String::from_utf8(files.line.clone()).unwrap());
+        write("a.ndjson", "1\nha");
+        assert_eq!((read(), read()), (Some("1".to_owned()), None));
+        write("a.ndjson", "lf\n2\n");
+        assert_eq!((read(), read(), read()), (Some("half".to_owned()), Some("2".to_owned()), None));
+        write("a.ndjson", "3\nend");
+        write("b.ndjson", "4\nlast");
+        let ends = ["3", "end", "4"].map(str::to_owned).map(Some);
+        assert_eq!([read(), read(), read()], ends, "a file ends where the next one begins");
+        assert_eq!(read(), None);
+        files.clock = Clock::manual(Clock::system().now_ms() + 2 * REST_MS);
+        assert!(files.next_line().unwrap());
+        assert_eq!(files.line, b"last");
+        assert!(!files.next_line().unwrap());
     }
 }

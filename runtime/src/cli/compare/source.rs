@@ -58,7 +58,7 @@ impl Source {
     }
 
     fn files(args: &DiffArgs, topic: &Arc<str>, path: &std::path::Path) -> Result<Self, Error> {
-        let mut files = Files::new(path)?;
+        let mut files = Files::new(path)?.whole();
         let range = files.log_range()?;
         let at = |edge: Edge| match edge {
             Edge::Earliest => Ok(range.start),

@@ -98,7 +98,7 @@ fn topics(manifest: &Manifest) -> BTreeSet<&str> {
 
 /// Reads the records of the file, up to a bound; says what they are.
 fn read(file: &std::path::Path, chunker: &mut Chunker) -> Result<String, Error> {
-    let mut files = Files::new(file)?;
+    let mut files = Files::new(file)?.whole();
     files.check()?;
     let told =
         |which: &str, count: i64| format!("{which} {} events of {}", grouped(count.unsigned_abs()), file.display());

@@ -8,9 +8,10 @@ use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::pipeline;
+use crate::sink::bronze::{self, Held};
 use crate::sink::system::{self, CommitKind, CommitRow};
 use crate::sink::{Commit, DataFile, FileWriter, Layout, OffsetMove, Table, Warehouse};
-use crate::source::Files;
+use crate::source::{Files, LogRange};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,8 +22,13 @@ pub(super) async fn run(
     subjects: &Subjects,
     wanted: &Wanted,
 ) -> Result<String, Error> {
-    let all = lake::tables(subjects);
-    let standing = lake::standing(config, warehouse, &all).await?;
+    let mut all = lake::tables(subjects);
+    all.extend(lake::bronze_tables(config, subjects));
+    let mut standing = lake::standing(config, warehouse, &all).await?;
+    // Bronze is read from, and never moved.
+    let (kept, moved): (BTreeMap<_, _>, _) =
+        standing.offsets.into_iter().partition(|(table, _)| table.starts_with("bronze/"));
+    standing.offsets = moved;
     let mut incarnations = lake::incarnations(config, subjects, &standing.offsets);
     let before = incarnations.clone();
     if wanted.new_incarnation {
@@ -32,11 +38,12 @@ pub(super) async fn run(
     }
     let mut targets = BTreeMap::new();
     for topic in wanted.topics(subjects) {
-        let found = tokio::task::block_in_place(|| targets_of(config, &topic, wanted.to, wanted.partition))?;
-        for (partition, target) in found {
-            let incarnation = incarnations.get(&topic).copied().unwrap_or(0);
-            targets.insert(SourcePartition::new(topic.clone(), incarnation, partition), target);
-        }
+        let incarnation = incarnations.get(&topic).copied().unwrap_or(0);
+        let of = |partition| SourcePartition::new(topic.clone(), incarnation, partition);
+        let kept = kept.get(&bronze::path(&topic));
+        let held = |partition| kept.and_then(|kept| Held::of(kept, &of(partition)));
+        let found = tokio::task::block_in_place(|| targets_of(config, &topic, wanted.to, wanted.partition, &held))?;
+        targets.extend(found.into_iter().map(|(partition, target)| (of(partition), target)));
     }
     let found = lake::topics(config, subjects).await;
     let recreated =
@@ -104,31 +111,37 @@ fn refuse_known(
     }
 }
 
-/// Where each partition of a topic is to be read from, and what it holds.
-fn targets_of(config: &Config, topic: &str, to: Target, only: Option<i32>) -> Result<BTreeMap<i32, (i64, Log)>, Error> {
+/// Where each partition of a topic is to be read from, and what can be read of it.
+fn targets_of(
+    config: &Config,
+    topic: &str,
+    to: Target,
+    only: Option<i32>,
+    held: &dyn Fn(i32) -> Option<Held>,
+) -> Result<BTreeMap<i32, (i64, Log)>, Error> {
     let source = |error| Error::from(pipeline::Error::Source(error));
     let mut targets = BTreeMap::new();
     if let Some(path) = config.topics.get(topic).and_then(|settings| settings.path.as_ref()) {
-        let range = Files::new(path).and_then(|files| files.log_range()).map_err(source)?;
+        let log = readable(Files::new(path).and_then(|files| files.log_range()).map_err(source)?, held(0));
         let target = match to {
-            Target::Earliest => range.start,
-            Target::Latest => range.end,
+            Target::Earliest => log.start,
+            Target::Latest => log.end,
             Target::Offset(offset) => offset,
             Target::Time(_) => return refused(format!("topic {topic} is read from files, which have no times")),
         };
-        targets.insert(0, (target, Log { start: range.start, end: range.end }));
+        targets.insert(0, (target, log));
     } else {
         let kafka = client(config).map_err(source)?;
         let Some(kafka) = kafka else { return Err(pipeline::Error::NoBrokers { topic: topic.to_owned() }.into()) };
         for partition in kafka.partitions(topic).map_err(source)? {
-            let range = kafka.log_range(topic, partition).map_err(source)?;
+            let log = readable(kafka.log_range(topic, partition).map_err(source)?, held(partition));
             let target = match to {
-                Target::Earliest => range.start,
-                Target::Latest => range.end,
+                Target::Earliest => log.start,
+                Target::Latest => log.end,
                 Target::Offset(offset) => offset,
-                Target::Time(ms) => kafka.offset_at(topic, partition, ms).map_err(source)?.unwrap_or(range.end),
+                Target::Time(ms) => kafka.offset_at(topic, partition, ms).map_err(source)?.unwrap_or(log.end),
             };
-            targets.insert(partition, (target, Log { start: range.start, end: range.end }));
+            targets.insert(partition, (target, log));
         }
     }
     if let Some(only) = only {
@@ -138,6 +151,11 @@ fn targets_of(config: &Config, topic: &str, to: Target, only: Option<i32>) -> Re
         }
     }
     Ok(targets)
+}
+
+/// What can be read of a partition: its log, and before it what bronze holds without a gap.
+fn readable(log: LogRange, held: Option<Held>) -> Log {
+    Log { start: Held::oldest(held, log.start), end: log.end }
 }
 
 /// Refuses to read again what has rows or dead letters already.
@@ -226,4 +244,28 @@ fn encode(row: &CommitRow) -> Result<Vec<DataFile>, crate::sink::Error> {
     let mut writer = FileWriter::new(Layout::new(system::COMMITS, &system::commits_schema(), &[], &[]));
     writer.write(row.columns())?;
     writer.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_bronze_holds_can_be_read_and_is_not_moved_over_silently() {
+        let log = LogRange { start: 500, end: 700 };
+        let partition = SourcePartition::new("orders", 0, 0);
+        let tables = [TableName { path: "silver/a/b".into(), topic: Some("orders".into()) }];
+        let stands: Checkpoint = [(partition.clone(), 100)].into_iter().collect();
+        let standing = BTreeMap::from([("silver/a/b".to_owned(), stands)]);
+        let plan = |held, target: Option<i64>| {
+            let log = readable(log, held);
+            Plan::new(&tables, &standing, &[(partition.clone(), (target.unwrap_or(log.start), log))].into()).unwrap()
+        };
+        let held = Some(Held { since: 100, next: 500 });
+        assert!(plan(held, None).steps.is_empty(), "the earliest is where the table stands");
+        assert_eq!(plan(held, Some(500)).unread(), 400);
+        assert_eq!(plan(None, None).unread(), 0, "what is nowhere cannot be read");
+        let gap = Some(Held { since: 100, next: 400 });
+        assert_eq!(plan(gap, None).steps["silver/a/b"][0].next, 500);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! | the table stands   | the target     | what happens                                                              |
 //! |--------------------|----------------|---------------------------------------------------------------------------|
-//! | anywhere           | not in the log | refused                                                                   |
+//! | anywhere           | not readable   | refused                                                                   |
 //! | before the target  |                | what lies between is never read: only with `--yes`                        |
 //! | at the target      |                | nothing                                                                   |
 //! | behind the target  |                | refused if rows or dead letters lie between: they would be written twice  |

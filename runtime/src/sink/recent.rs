@@ -1,0 +1,79 @@
+//! The newest entries of a table's log, read by themselves: a log is replayed for its files, and says more than which these are.
+
+use super::Error;
+use super::log::{self, Entry};
+use arrow_array::cast::AsArray;
+use deltalake::DeltaTableError;
+use deltalake::table::state::DeltaTableState;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use std::collections::BTreeMap;
+
+/// How many of the newest commits are searched for offsets before the whole log is asked: each of our commits names every partition.
+pub(super) const RECENT_COMMITS: u64 = 20;
+
+/// How many are searched for one of ours where others alone have committed of late: an engine that compacts every minute makes as many in a
+/// week, and reading them takes seconds.
+const FURTHEST: u64 = 10_000;
+
+/// Entries read at the same time.
+const READS: usize = 16;
+
+/// A table's log.
+pub(super) struct Log<'a> {
+    pub(super) table: &'a str,
+    pub(super) pipeline: &'a str,
+    pub(super) store: &'a dyn ObjectStore,
+}
+
+/// Entries of a log, the newest first, without what they do to the files.
+pub(super) struct Recent {
+    pub(super) entries: Vec<Entry>,
+    /// Whether there are none before them.
+    pub(super) is_all: bool,
+}
+
+impl Log<'_> {
+    /// The entry of a version; `None` if there is none.
+    pub(super) async fn entry(&self, version: u64) -> Result<Option<Entry>, Error> {
+        let bytes = match self.store.get(&Path::from(log::entry_path(version))).await {
+            Ok(found) => found.bytes().await.map_err(Error::Store)?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(Error::Store(source)),
+        };
+        let entry = Entry::parse(&bytes, self.pipeline);
+        entry.map(Some).map_err(|source| Error::Commit { table: self.table.to_owned(), version, source })
+    }
+
+    /// The newest entries up to `newest`: some, and as many more as it takes to meet one of ours, which says what all of ours before it
+    /// added up to.
+    pub(super) async fn recent(&self, newest: u64) -> Result<Recent, Error> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut end = newest + 1;
+        loop {
+            let start = end.saturating_sub(RECENT_COMMITS + 1);
+            let read = futures::stream::iter((start..end).rev()).map(|version| self.entry(version));
+            let read: Vec<Option<Entry>> = read.buffered(READS).try_collect().await?;
+            // The log does not go back further where one is missing.
+            let is_whole = read.iter().all(Option::is_some);
+            entries.extend(read.into_iter().map_while(|entry| entry).map(Entry::without_files));
+            let is_all = is_whole && start == 0;
+            if is_all || !is_whole || newest - start > FURTHEST || entries.iter().any(Entry::is_ours) {
+                return Ok(Recent { entries, is_all });
+            }
+            end = start;
+        }
+    }
+}
+
+/// The paths of the active files as the log writes them, by the decoded ones.
+pub(super) fn raw_paths(state: &DeltaTableState) -> Result<BTreeMap<String, String>, DeltaTableError> {
+    let mut paths = BTreeMap::new();
+    for files in state.add_actions_batches(true)? {
+        let raw = files.column_by_name("path").and_then(|paths| paths.as_string_opt::<i32>());
+        let raw = raw.into_iter().flatten().flatten();
+        paths.extend(raw.map(|raw| (log::decoded(raw), raw.to_owned())));
+    }
+    Ok(paths)
+}
