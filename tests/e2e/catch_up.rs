@@ -71,9 +71,9 @@ fn resumed(stage: &Stage, fault: Option<&str>) -> Result<()> {
     send(&producer, &events[BEFORE..BEFORE + MISSED])?;
     wait_products(&mut instance, &[("wholesale/sales", offsets(BEFORE + MISSED))])?;
     audit::holds(stage, &config).context("while it is paused")?;
-    if fault.is_none() {
-        order(stage, &instance, &["deploy", path(&slow(stage)?)?])?;
-    }
+    // Where it is killed it gets to its end by itself.
+    let slow = if fault.is_some() { slow(stage, "slow", 100_000)? } else { slower(stage)? };
+    order(stage, &instance, &["deploy", path(&slow)?])?;
     order(stage, &instance, &["resume", "retail"])?;
     let rest = &events[BEFORE + MISSED..];
     if let Some(fault) = fault {
@@ -89,12 +89,19 @@ fn resumed(stage: &Stage, fault: Option<&str>) -> Result<()> {
     ends_well(stage, instance, &config)
 }
 
-/// A version that makes the same rows and takes its time, so that the module is still catching up when it is looked at.
-fn slow(stage: &Stage) -> Result<PathBuf> {
-    let works = "let mut work = 1_u64; \
-        for step in 0..400_000_u64 { work = std::hint::black_box(work.wrapping_mul(step | 1) ^ step); } \
-        if !line.unit_price.is_positive() {";
-    stage.product()?.retail_variant("slow", &[("if !line.unit_price.is_positive() {", works)])
+/// A version that makes the same rows and takes its time, by so many steps for each record.
+fn slow(stage: &Stage, name: &str, steps: u32) -> Result<PathBuf> {
+    let works = format!(
+        "let mut work = 1_u64; \
+        for step in 0..{steps}_u64 {{ work = std::hint::black_box(work.wrapping_mul(step | 1) ^ step); }} \
+        if !line.unit_price.is_positive() {{"
+    );
+    stage.product()?.retail_variant(name, &[("if !line.unit_price.is_positive() {", works.as_str())])
+}
+
+/// One that is still catching up whenever it is looked at.
+fn slower(stage: &Stage) -> Result<PathBuf> {
+    slow(stage, "slower", 400_000)
 }
 
 /// Starts the pipeline again and again, each time with a fault that ends it while the module catches up.
@@ -165,7 +172,7 @@ fn rewound(stage: &Stage) -> Result<()> {
     }
     both(&mut instance, BEFORE + MISSED)?;
     let first = first_micro_batch(stage)?;
-    order(stage, &instance, &["deploy", path(&slow(stage)?)?])?;
+    order(stage, &instance, &["deploy", path(&slower(stage)?)?])?;
     order(stage, &instance, &["rewind", "retail", "--to", &first])?;
     beside(stage, &mut instance, &producer, &events[BEFORE + MISSED..])?;
     both(&mut instance, ALL)?;

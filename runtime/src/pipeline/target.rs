@@ -1,6 +1,7 @@
 //! Where a rewind leads: a micro-batch becomes versions of tables and offsets of partitions, or the reason why it cannot be.
 
 use super::Error;
+use super::commit::chain;
 use super::history::{Row, first_read, last_read, leave_out_undone, rows, since_rebuilt};
 use super::reached::versions;
 use super::session;
@@ -9,11 +10,12 @@ use crate::config::Config;
 use crate::release::Target;
 use crate::serve::Time;
 use crate::serve::orders::Refusal;
+use crate::sink::Error::Vacuumed;
 use crate::sink::bronze::Held;
-use crate::sink::{Kept, Past, Snapshot, Warehouse, find_commit, system};
+use crate::sink::{Kept, Part, Past, Snapshot, Warehouse, find_commit, system};
 use crate::source::Files;
 use lakeward_manifest::Manifest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a person asked for.
 enum Wanted<'a> {
@@ -31,7 +33,7 @@ pub(super) async fn find(
     to: &str,
     now_ms: i64,
 ) -> Result<(Target, Vec<String>), Refusal> {
-    let failed = |error: crate::sink::Error| Refusal::Unavailable(super::commit::chain(&Error::from(error)));
+    let failed = |error: crate::sink::Error| Refusal::Unavailable(chain(&Error::from(error)));
     let all = rows(config, lake).await.map_err(failed)?;
     let mut rows = since_rebuilt(&all, &manifest.name).to_vec();
     // Also of what was undone since: a partition that it came to then is read again from its beginning.
@@ -69,7 +71,11 @@ pub(super) async fn find(
     let at_time = Time(stay.at_ms);
     lines.push(format!("micro-batch {} of {at_time} stays, {undone} after it are undone", stay.micro_batch));
     for path in own {
-        lines.push(loses(config, lake, &path, tables.get(&path).copied()).await.map_err(failed)?);
+        let loses = loses(config, lake, &path, tables.get(&path).copied()).await;
+        lines.push(loses.map_err(|error| match error {
+            Vacuumed { .. } => Refusal::Conflict(chain(&error)),
+            _ => failed(error),
+        })?);
     }
     for (partition, next) in &offsets {
         lines.push(format!("{partition} is read again from offset {next}"));
@@ -167,7 +173,7 @@ async fn readable(
     rows: &[Row],
     offsets: &BTreeMap<String, i64>,
 ) -> Result<(), Refusal> {
-    let failed = |error: Error| Refusal::Unavailable(super::commit::chain(&error));
+    let failed = |error: Error| Refusal::Unavailable(chain(&error));
     let logs = tokio::task::block_in_place(|| starts(config, manifest)).map_err(failed)?;
     let partitions: Vec<SourcePartition> = offsets.keys().filter_map(|of| SourcePartition::parse(of)).collect();
     let is_old = |of: &SourcePartition| {
@@ -274,7 +280,12 @@ async fn loses(
         table.as_ref().map_or(0, |table| table.parts().iter().map(|part| part.rows).sum())
     };
     let past = match version {
-        Some(version) => Some(Past::of(lake, &config.pipeline, path, version, &[]).await?.rows),
+        Some(version) => {
+            let past = Past::of(lake, &config.pipeline, path, version, &[]).await?;
+            let active: BTreeSet<&str> = newest.iter().flat_map(|table| table.parts().iter().map(Part::path)).collect();
+            past.check(|path| active.contains(path)).await?;
+            Some(past.rows)
+        }
         None => None,
     };
     let now = newest.as_ref().map_or(0, Snapshot::version);

@@ -6,7 +6,7 @@ use super::Error;
 use super::log::{self, Commit};
 use super::recent::{RECENT_COMMITS, raw_paths};
 use super::table::Table;
-use super::warehouse::Warehouse;
+use super::warehouse::{TableStore, Warehouse};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use deltalake::DeltaTable;
 use futures::{StreamExt, TryStreamExt};
@@ -20,6 +20,8 @@ const LOOKS: usize = 16;
 /// A version of a table.
 #[derive(Debug)]
 pub struct Past {
+    table: String,
+    store: TableStore,
     /// The version's number.
     pub version: u64,
     /// The offset of each partition that was named.
@@ -77,8 +79,27 @@ impl Past {
                 }
             }
         }
-        let horizon_ms = table.horizon_ms();
-        Ok(Self { version, offsets: table.offsets, horizon_ms, rows, files })
+        let (horizon_ms, offsets) = (table.horizon_ms(), std::mem::take(&mut table.offsets));
+        let (table, store) = (path.to_owned(), table.store);
+        Ok(Self { table, store, version, offsets, horizon_ms, rows, files })
+    }
+
+    /// Looks whether all files but the active ones are still in the store.
+    ///
+    /// # Errors
+    /// When one is not there any more, or the store fails.
+    pub async fn check(&self, is_active: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let again: Vec<&String> = self.files.keys().filter(|path| !is_active(path)).collect();
+        let looks = again.into_iter().map(|path| async move {
+            match self.store.store.head(&log::location(path)).await {
+                Ok(_) => Ok(()),
+                Err(object_store::Error::NotFound { .. }) => {
+                    Err(Error::Vacuumed { table: self.table.clone(), version: self.version, file: path.clone() })
+                }
+                Err(source) => Err(Error::Store(source)),
+            }
+        });
+        futures::stream::iter(looks).buffer_unordered(LOOKS).try_collect::<Vec<()>>().await.map(drop)
     }
 }
 
@@ -88,20 +109,10 @@ impl Table {
     /// # Errors
     /// When a file is no longer there, or the store fails.
     pub async fn back_to(&self, past: &Past, commit: Commit) -> Result<Commit, Error> {
-        let again: Vec<(&String, &Value)> =
-            past.files.iter().filter(|(path, _)| !self.files().contains_key(*path)).collect();
-        let looks = again.iter().map(|(path, _)| async move {
-            match self.store.store.head(&log::location(path)).await {
-                Ok(_) => Ok(()),
-                Err(object_store::Error::NotFound { .. }) => {
-                    Err(Error::Vacuumed { table: self.path().to_owned(), version: past.version, file: (*path).clone() })
-                }
-                Err(source) => Err(Error::Store(source)),
-            }
-        });
-        futures::stream::iter(looks).buffer_unordered(LOOKS).try_collect::<Vec<()>>().await?;
+        past.check(|path| self.files().contains_key(path)).await?;
+        let again = past.files.iter().filter(|(path, _)| !self.files().contains_key(*path));
         let remove = self.files().keys().filter(|path| !past.files.contains_key(*path)).cloned().collect();
-        let restore = again.into_iter().map(|(_, add)| add.clone()).collect();
+        let restore = again.map(|(_, add)| add.clone()).collect();
         let horizon_ms = Some(past.horizon_ms).filter(|horizon_ms| *horizon_ms != i64::MIN);
         Ok(Commit { remove, restore, horizon_ms, is_rewind: true, ..commit })
     }
