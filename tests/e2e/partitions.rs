@@ -1,22 +1,26 @@
-//! A topic that gains partitions between two runs.
+//! A topic that gains partitions, between two runs and in the middle of one.
 
 use crate::audit;
 use crate::case::Case;
 use crate::exact;
 use anyhow::{Result, ensure};
 use lakeward_tests::produce::{Counts, Message, Producer};
+use lakeward_tests::readers::Engine;
 use lakeward_tests::requirements::Need;
 use lakeward_tests::retail::{self, Event};
 use lakeward_tests::stage::Stage;
+use serde_json::json;
+use std::time::Duration;
 
 const EVENTS: usize = 8_000;
+const LIMIT: Duration = Duration::from_secs(120);
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![Case::kafka(
-        "partitions::new_ones_are_read_from_their_beginning",
-        &[Need::Python, Need::RetailData],
-        new_partitions,
-    )]
+    let needs = &[Need::Python, Need::RetailData];
+    vec![
+        Case::kafka("partitions::new_ones_are_read_from_their_beginning", needs, new_partitions),
+        Case::kafka("partitions::one_gained_while_running_is_read_from_its_start", needs, gained_while_running),
+    ]
 }
 
 /// The events in turn over `count` partitions.
@@ -43,5 +47,36 @@ fn new_partitions(stage: &Stage) -> Result<()> {
     let summary = stage.until_current(&config)?;
     ensure!(summary.records == after.len() as i64, "{summary:?}");
     exact::check(stage, &produced)?;
+    audit::holds(stage, &config)
+}
+
+/// Whoever begins at the end of a topic wants all that comes from then on, also what is in a partition before it is noticed.
+fn gained_while_running(stage: &Stage) -> Result<()> {
+    let events = retail::events(1_000)?;
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 2)?;
+    let mut config = stage.config(&["transforms/retail"])?;
+    config.text("topics.orders", "start", "latest").text("micro_batch", "every", "200ms");
+    Producer::new(&broker.bootstrap())?.send(retail::TOPIC, spread(&events[..400], 2))?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    stage.kafka()?.add_partitions(retail::TOPIC, 3)?;
+    Producer::new(&broker.bootstrap())?.send(retail::TOPIC, spread(&events[400..], 3))?;
+    instance.wait_for(LIMIT, "the new partition to be read", |instance| {
+        let committed = instance.get("/v1/products/retail/sales_by_country/rows?view=committed&limit=1")?.json()?;
+        Ok((committed["as_of"]["offsets"] == json!({"0": 400, "1": 400, "2": 200})).then_some(()))
+    })?;
+    let status = instance.terminate()?;
+    ensure!(status.success(), "{status}");
+    let found = stage.query(
+        Engine::DuckDb,
+        &[exact::SALES, exact::DEAD_LETTERS],
+        r#"SELECT p, count(DISTINCT o) AS records, min(o) AS first FROM (
+             SELECT _lakeward_partition AS p, _lakeward_offset AS o FROM sales
+             UNION ALL SELECT "partition", "offset" FROM dead_letters) GROUP BY p ORDER BY p"#,
+    )?;
+    let expected = [(0, 200, 200), (1, 200, 200), (2, 200, 0)];
+    let expected = expected.map(|(p, records, first)| json!({"p": p, "records": records, "first": first}));
+    ensure!(found == expected, "{found:?}");
     audit::holds(stage, &config)
 }

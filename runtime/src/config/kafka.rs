@@ -59,7 +59,8 @@ pub enum Start {
     /// At the oldest record that there is: a table then holds all of the topic, after reading all of it.
     #[default]
     Earliest,
-    /// At the next record: quick, but nothing older ever reaches the table.
+    /// At the next record: quick, but nothing older ever reaches the table. A partition that the topic gains later is read from its start,
+    /// unless the pipeline is started between that and the time when it first sees it.
     Latest,
 }
 

@@ -16,7 +16,7 @@ use crate::sink::bronze::Held;
 ///
 /// | stored offset          | log         | what happens |
 /// |------------------------|-------------|--------------|
-/// | none in any table      | any         | `start` decides |
+/// | none in any table      | any         | `start` decides; a partition that the topic gained while the process ran begins at its oldest record: whoever reads the others wants all of it |
 /// | none in this table     | any         | this table starts at the oldest record: the log's start, or bronze's where it reaches that |
 /// | within the log         |             | goes on there |
 /// | below the log's start  | records are gone | goes on in bronze, where it has them up to the log's start; else error |
@@ -45,7 +45,7 @@ pub(super) fn floors(
     let start = config.topics.get(&*slot.partition.topic).map(|topic| topic.start).unwrap_or_default();
     let is_new = relevant.iter().all(|table| stored(*table).is_none());
     let oldest = Held::oldest(held, slot.log.start);
-    let default = if is_new && start == Start::Latest { slot.log.end } else { oldest };
+    let default = if is_new && start == Start::Latest && !slot.is_gained { slot.log.end } else { oldest };
     let smallest = relevant.iter().map(|table| stored(*table).unwrap_or(default)).min().unwrap_or(default);
     let floor = |table: usize| match stored(table) {
         // What others fill stands nobody in the way.

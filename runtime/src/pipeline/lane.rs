@@ -26,6 +26,8 @@ pub(super) struct Lane {
     pub(super) states: Vec<(usize, PartitionState)>,
     /// The partition's dead letters that somebody asked for: a source of their own.
     pub(super) redrive: Redrive,
+    /// Whether the session leaves the partition alone, because modules that it does not run have something to finish there.
+    pub(super) is_held: bool,
 }
 
 /// How far the requests about a partition's dead letters are executed.
@@ -72,6 +74,7 @@ impl Lane {
             settled,
             states: Vec::new(),
             redrive: Redrive::default(),
+            is_held: false,
         }
     }
 

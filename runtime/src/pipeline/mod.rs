@@ -66,6 +66,7 @@ use lakeward_manifest::Layer;
 use meters::Meters;
 use plan::Plan;
 use releases::{Release, Releases};
+use session::Seen;
 use shadows::Shadows;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -86,6 +87,7 @@ pub struct Pipeline {
     /// What is to run, as the log of deployments says.
     next: watch::Sender<Option<Release>>,
     shadows: Arc<Shadows>,
+    seen: Seen,
     meters: Arc<Meters>,
     /// Taken by the run.
     asked: Mutex<Option<Asked>>,
@@ -129,6 +131,7 @@ impl Pipeline {
             releases: Arc::new(tokio::sync::Mutex::new(releases)),
             next: watch::Sender::new(None),
             shadows: Arc::new(Shadows::new(Arc::clone(&site))),
+            seen: Seen::default(),
             meters,
             asked: Mutex::new(Some(asked)),
             clock,

@@ -8,10 +8,11 @@ use super::report::standing;
 use super::session::{self, Gone, Opened, Stuck};
 use super::still::Still;
 use super::threads::Threads;
+use super::torn::{self, Begun};
 use super::{Error, Pipeline};
+use crate::checkpoint::SourcePartition;
 use crate::sink::Warehouse;
 use crate::source::Lease;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -44,7 +45,7 @@ impl Parts {
         may: bool,
     ) -> Result<Self, Error> {
         let whole = Arc::clone(&release.plan);
-        let behind = match may && opened.torn.is_empty() {
+        let behind = match may && opened.begun.iter().all(|begun| begun.runs) {
             true => catch_up::behind(&whole, &opened, pipeline.config.catch_up.behind),
             false => Vec::new(),
         };
@@ -55,18 +56,25 @@ impl Parts {
         let (ahead, behind) = pipeline.releases.lock().await.split(&release, &behind).await?;
         let open = async |release: Release| {
             let tables = session::open_tables(&pipeline.config, &release.plan, lake).await?;
-            let found = tokio::task::block_in_place(|| session::discover(&pipeline.config, &release.plan))?;
+            let found =
+                tokio::task::block_in_place(|| session::discover(&pipeline.config, &release.plan, &pipeline.seen))?;
             let opened = session::open(&pipeline.config, &release, lake, tables, found, lease, gone).await?;
             Ok::<_, Error>((release, opened))
         };
         Ok(Self { whole, live: open(ahead).await?, behind: Some(open(behind).await?) })
     }
 
-    /// The digests that have begun what is not wholly committed; `None` where nothing is torn.
-    pub(super) fn torn(&mut self) -> Option<BTreeMap<String, String>> {
-        let opened = [Some(&mut self.live), self.behind.as_mut()].into_iter().flatten().map(|(_, opened)| opened);
-        let torn: BTreeMap<String, String> = opened.flat_map(|opened| std::mem::take(&mut opened.torn)).collect();
-        (!torn.is_empty()).then_some(torn)
+    /// What is not wholly committed, whatever digest has begun it.
+    pub(super) fn begun(&self) -> Vec<Begun> {
+        let behind = self.behind.iter().flat_map(|(_, opened)| &opened.begun);
+        self.live.1.begun.iter().chain(behind).cloned().collect()
+    }
+
+    /// Leaves these partitions alone. By slot: up to where the modules have to finish what they have begun of the others.
+    pub(super) fn hold(&mut self, held: &[SourcePartition]) -> Vec<i64> {
+        let Opened { begun, lanes, .. } = &mut self.live.1;
+        lanes.iter_mut().for_each(|lane| lane.is_held = held.contains(&lane.partition));
+        torn::until(begun, lanes)
     }
 
     /// Restores the state of all, shows it, and starts to read.

@@ -188,7 +188,7 @@ impl Pipeline {
         self.site.update_status(|status| (status.products, status.catch_up) = Default::default());
         rewind::finish(&self.config, &lake, &release, self.clock.now_ms()).await?;
         let tables = session::open_tables(&self.config, &release.plan, &lake).await?;
-        let found = tokio::task::block_in_place(|| session::discover(&self.config, &release.plan))?;
+        let found = tokio::task::block_in_place(|| session::discover(&self.config, &release.plan, &self.seen))?;
         if !options.until_current {
             self.join(membership, &release)?;
         }
@@ -203,14 +203,14 @@ impl Pipeline {
             }
         };
         let opened = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
-        let may_part = !options.until_current && torn.under(&release).is_empty();
+        let may_part = !options.until_current && torn.under(&release.rewinds).is_empty();
         let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may_part).await?;
-        if let Some(begun) = parts.torn() {
-            tracing::info!(digests = ?begun, "what other modules have begun is finished by them first");
-            torn.take(begun, &parts.live.0);
+        let begun = parts.begun();
+        let Some(held) = torn.settle(&begun, &parts.live.0.rewinds) else {
+            tracing::info!(?begun, "what other modules have begun is finished by them first");
             return Ok(End::Anew);
-        }
-        let torn_until = torn.until(&parts.live.1.begun);
+        };
+        let torn_until = parts.hold(&held);
         let still = Still::open(self, &lake).await?;
         let (rewinds, grace) = (parts.live.0.rewinds.clone(), self.config.shutdown.grace);
         let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake, still.as_ref()).await?;
@@ -266,7 +266,7 @@ impl Pipeline {
         let release = releases.release().await?;
         self.desk().show(&mut releases).await;
         self.next.send_replace(Some(release.clone()));
-        let torn = torn.under(&release);
+        let torn = torn.under(&release.rewinds);
         if torn.is_empty() { Ok(release) } else { releases.release_as(torn).await }
     }
 

@@ -11,13 +11,13 @@ use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
 use super::redrives::Redrives;
 use super::releases::Release;
 use super::topics::Topics;
-use super::torn;
+use super::torn::{self, Begun};
 use crate::checkpoint::SourcePartition;
 use crate::config::Config;
 use crate::sink::{Commit, OffsetMove, Table, Warehouse};
 use crate::source::{self, Assigned, Backed, Files, Kafka, Lease, LogRange, Past, Reader, Settings};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long the broker may take to say which topics it has.
@@ -37,6 +37,20 @@ pub(super) struct Slot {
     pub(super) topic: usize,
     pub(super) partition: SourcePartition,
     pub(super) log: LogRange,
+    /// Whether the topic gained it while this process ran.
+    pub(super) is_gained: bool,
+}
+
+/// By topic, how many partitions it had when the process first saw it.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<BTreeMap<Arc<str>, usize>>);
+
+impl Seen {
+    /// The number of partitions when the topic was first seen, which is `now` if it was not.
+    fn at_first(&self, topic: &Arc<str>, now: usize) -> usize {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen.entry(Arc::clone(topic)).or_insert(now)
+    }
 }
 
 /// Topic, partition and offset that a log did not hold when it was read: see `source::Error::OutOfRange`.
@@ -70,10 +84,8 @@ pub(super) struct Opened {
     pub(super) stuck: Vec<Stuck>,
     /// By slot of `found`.
     pub(super) lanes: Vec<Lane>,
-    /// Digests that have begun what is not wholly committed, by module; only those that the plan does not have.
-    pub(super) torn: BTreeMap<String, String>,
-    /// By slot: up to where something is not wholly committed, whatever digest has begun it; `None` where nothing is.
-    pub(super) begun: Vec<Option<i64>>,
+    /// What is not wholly committed, whatever digest has begun it.
+    pub(super) begun: Vec<Begun>,
     /// The partitions that belong to other instances.
     pub(super) others: Others,
     pub(super) redrives: Redrives,
@@ -134,8 +146,8 @@ pub(super) async fn open(
     }
     note_progress(plan, &mut tables, &mut lanes, &topics).await?;
     bronze::note_starts(plan, &mut tables, &lanes, &topics).await?;
-    let (torn, begun) = torn::find(plan, &tables, &lanes);
-    Ok(Opened { tables, found, topics, stuck, lanes, torn, begun, others, redrives })
+    let begun = torn::find(plan, &tables, &lanes);
+    Ok(Opened { tables, found, topics, stuck, lanes, begun, others, redrives })
 }
 
 /// The topics' partitions, and what will read them. Kafka is read by a client of its own: on the connections of one that reads, a question
@@ -147,20 +159,21 @@ pub(super) struct Found {
 }
 
 /// Asks the brokers, and looks for the files.
-pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
+pub(super) fn discover(config: &Config, plan: &Plan, seen: &Seen) -> Result<Found, Error> {
     let mut found = Found { slots: Vec::new(), topics: Topics::default(), files: Vec::new() };
     let (mut client, mut of_kafka) = (None, Vec::new());
     for (index, topic) in plan.topics.iter().enumerate() {
         let settings = config.topics.get(&*topic.name);
         let incarnation = settings.map_or(0, |topic| topic.incarnation);
-        let slot = |partition: i32, log: LogRange| Slot {
+        let slot = |partition: i32, log: LogRange, is_gained: bool| Slot {
             topic: index,
             partition: SourcePartition::new(Arc::clone(&topic.name), incarnation, partition),
             log,
+            is_gained,
         };
         if let Some(path) = settings.and_then(|topic| topic.path.as_ref()) {
             let files = Files::new(path)?;
-            found.slots.push(slot(0, files.log_range()?));
+            found.slots.push(slot(0, files.log_range()?, false));
             found.files.push((found.slots.len() - 1, files));
             continue;
         }
@@ -168,9 +181,11 @@ pub(super) fn discover(config: &Config, plan: &Plan) -> Result<Found, Error> {
             Some(kafka) => kafka,
             None => client.insert(connect(config, &topic.name)?),
         };
-        for partition in kafka.partitions(&topic.name)? {
+        let partitions = kafka.partitions(&topic.name)?;
+        let at_first = seen.at_first(&topic.name, partitions.len());
+        for (nth, partition) in partitions.into_iter().enumerate() {
             let log = kafka.log_range(&topic.name, partition)?;
-            found.slots.push(slot(partition, log));
+            found.slots.push(slot(partition, log, nth >= at_first));
         }
         of_kafka.push(&*topic.name);
     }
@@ -263,7 +278,7 @@ impl Found {
         (stuck, found)
     }
 
-    /// Makes the clients that read, and gives each its partitions at the lanes' offsets; those that have a past, by slot, are read from that
+    /// Makes the clients that read, and gives each its partitions at the lanes' offsets, but for those that are held; those that have a past, by slot, are read from that
     /// first.
     pub(super) fn assign(
         &mut self,
@@ -281,12 +296,16 @@ impl Found {
         let mut sources = Vec::new();
         let mut of_files = Vec::new();
         for (slot, mut files) in self.files.drain(..) {
+            of_files.push(slot);
+            if lanes[slot].is_held {
+                continue;
+            }
             let assigned = assigned(&lanes[slot]);
             files.assign(&assigned);
-            of_files.push(slot);
             sources.push(Source { reader: Box::new(files), assigned: vec![assigned], slots: vec![slot] });
         }
-        let slots: Vec<usize> = (0..self.slots.len()).filter(|slot| !of_files.contains(slot)).collect();
+        let is_of_kafka = |slot: &usize| !of_files.contains(slot) && !lanes[*slot].is_held;
+        let slots: Vec<usize> = (0..self.slots.len()).filter(is_of_kafka).collect();
         let assigned: Vec<Assigned> = slots.iter().map(|slot| assigned(&lanes[*slot])).collect();
         if let Some(first) = assigned.first() {
             let mut kafka = connect(config, &first.topic)?;

@@ -39,7 +39,8 @@ impl Still {
         let Some(release) = pipeline.releases.lock().await.still().await? else { return Ok(None) };
         let (config, plan) = (Arc::clone(&pipeline.config), release.plan);
         let mut tables = session::open_tables(&config, &plan, lake).await?;
-        let slots = tokio::task::block_in_place(|| session::discover(&config, &plan))?.into_slots(&tables);
+        let slots =
+            tokio::task::block_in_place(|| session::discover(&config, &plan, &pipeline.seen))?.into_slots(&tables);
         let partitions: Vec<_> = slots.iter().map(|slot| slot.partition.clone()).collect();
         for table in &mut tables {
             table.find_offsets(lake, &partitions).await?;
