@@ -27,6 +27,8 @@ fn short(_: &Stage) -> Result<()> {
     for (rounds, only) in [(11, Vec::new()), (1, vec![Kind::Deploy]), (2, vec![Kind::Rewind, Kind::Pause])] {
         let (summary, lines) = play(rounds, only, false)?;
         ensure!(summary.failures.is_empty() && summary.rounds == rounds, "{lines}{summary}");
+        let [drawn, missed] = [&summary.faults, &summary.missed].map(|of| of.get(&Kind::KillAtPoint));
+        ensure!(drawn.is_none() || drawn > missed, "no instance ended at its point: {lines}{summary}");
     }
     Ok(())
 }

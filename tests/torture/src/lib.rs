@@ -78,10 +78,11 @@ pub fn run(settings: &Settings, binary: &Path, mut say: impl FnMut(&str)) -> Res
         }
         let (born, mut current) = match epoch.take() {
             Some(epoch) => epoch,
-            None => (round, world.new_lake()?),
+            // Every other lake keeps the records, so that neither way goes untried; which does hangs on the round, so that it can be replayed.
+            None => (round, world.new_lake((round / LAKE_ROUNDS).is_multiple_of(2))?),
         };
         let mut random = Random::of(settings.seed, round);
-        let fault = Fault::draw(&mut random, &kinds);
+        let fault = Fault::draw(&mut random, &kinds, current.has_bronze);
         let started = wait::now();
         let is_last = round + 1 == born + LAKE_ROUNDS || round + 1 == settings.first + settings.rounds;
         let outcome = play(&mut world, &mut current, &fault, &mut random, is_last);
@@ -90,6 +91,9 @@ pub fn run(settings: &Settings, binary: &Path, mut say: impl FnMut(&str)) -> Res
         summary.rounds += 1;
         summary.records += played.records;
         *summary.faults.entry(fault.kind).or_default() += 1;
+        if played.missed {
+            *summary.missed.entry(fault.kind).or_default() += 1;
+        }
         summary.recoveries.extend(played.recovered);
         summary.apart += u64::from(played.apart > 0);
         summary.seen_apart += u64::from(played.was_seen_apart);

@@ -199,7 +199,10 @@ impl Round<'_> {
         let mut armed = self.epoch.instances.pop().context("the armed instance is there")?;
         match armed.ended()? {
             Some(status) => ensure!(status.signal() == Some(SIGKILL), "the armed instance ended with {status}"),
-            None => armed.kill()?,
+            None => {
+                self.played.missed = true;
+                armed.kill()?;
+            }
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub struct Summary {
     pub records: u64,
     /// Rounds by kind of fault.
     pub faults: BTreeMap<Kind, u64>,
+    /// Of these, rounds in which an instance was to kill itself at a point and never passed it: it was killed some time later.
+    pub missed: BTreeMap<Kind, u64>,
     /// From the end of each fault to the first commit.
     pub recoveries: Vec<Duration>,
     /// Rounds in which a module caught up beside the others, by the commits table.
@@ -47,8 +49,10 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, rounds, records, .. } = self;
         writeln!(f, "seed {seed}: {rounds} rounds, {records} records, {} failures", self.failures.len())?;
-        let faults: Vec<_> = self.faults.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-        writeln!(f, "faults: {}", faults.join(", "))?;
+        writeln!(f, "faults: {}", counts(&self.faults))?;
+        if !self.missed.is_empty() {
+            writeln!(f, "the point was not passed, the kill came later: {}", counts(&self.missed))?;
+        }
         let (apart, seen) = (self.apart, self.seen_apart);
         writeln!(
             f,
@@ -75,13 +79,20 @@ impl fmt::Display for Summary {
     }
 }
 
+fn counts(by_kind: &BTreeMap<Kind, u64>) -> String {
+    by_kind.iter().map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
+}
+
 /// The line of a round.
 pub(crate) fn line(round: u64, fault: &Fault, played: &Played, verdict: &str, took: Duration) -> String {
     let recovered =
         played.recovered.map_or_else(String::new, |time| format!("recovered in {:.2} s", time.as_secs_f64()));
     let note = played.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
+    let missed = if played.missed { "; the point was not passed" } else { "" };
     let apart = if played.apart > 0 { format!("; {} micro-batches apart", played.apart) } else { String::new() };
     let fault = fault.to_string();
     let (records, took) = (played.records, took.as_secs_f64());
-    format!("round {round:>4}  {fault:<22} {recovered:<22} {records:>5} records  {took:>5.1} s  {verdict}{note}{apart}")
+    format!(
+        "round {round:>4}  {fault:<22} {recovered:<22} {records:>5} records  {took:>5.1} s  {verdict}{note}{missed}{apart}"
+    )
 }

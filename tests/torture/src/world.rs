@@ -112,8 +112,8 @@ impl World {
         Ok(self.versions.clone())
     }
 
-    /// An empty topic and an empty lake.
-    pub(crate) fn new_lake(&mut self) -> Result<Epoch> {
+    /// An empty topic and an empty lake, in which the topic's records are kept or not.
+    pub(crate) fn new_lake(&mut self, has_bronze: bool) -> Result<Epoch> {
         if self.lakes > 0 {
             self.kafka.delete(retail::TOPIC)?;
         }
@@ -126,8 +126,7 @@ impl World {
         let prefix = format!("torture-{}", self.lakes);
         let lake = self.minio.as_ref().map_or_else(|| Lake::folder(&local), |minio| minio.lake(&prefix));
         let mut config = self.config()?;
-        // Every other lake, so that neither way goes untried; the first, so that a short run tries the one with more steps.
-        if self.lakes % 2 == 1 {
+        if has_bronze {
             config.set(&format!("topics.{}", retail::TOPIC), "bronze", "true");
         }
         match &self.proxy {
@@ -144,6 +143,7 @@ impl World {
             orders: Vec::new(),
             asked: 0,
             has_seen_catch_up: false,
+            has_bronze,
             config,
             disk,
             folder,
@@ -311,6 +311,8 @@ pub(crate) struct Epoch {
     pub(crate) orders: Vec<Order>,
     /// Whether an instance has said, since the round began, that modules catch up beside the others.
     pub(crate) has_seen_catch_up: bool,
+    /// Whether the topic's records are kept in the lake.
+    pub(crate) has_bronze: bool,
     asked: usize,
     runs: usize,
     config: Config,
