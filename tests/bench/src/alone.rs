@@ -40,7 +40,8 @@ pub(crate) fn run(chunk: usize, rounds: u32) -> Result<()> {
     Ok(())
 }
 
-fn gather(events: &[retail::Event]) -> Chunk {
+/// A chunk of these events, from offset 0 on.
+pub(crate) fn gather(events: &[retail::Event]) -> Chunk {
     let mut chunk = Chunk::new(retail::TOPIC.into(), 0, 0);
     for (offset, event) in (0..).zip(events) {
         chunk.push(Record {

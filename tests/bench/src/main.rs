@@ -5,6 +5,7 @@
 mod alone;
 mod native;
 mod operation;
+mod origins;
 mod stages;
 
 use anyhow::{Context, Result};
@@ -41,6 +42,9 @@ struct Arguments {
     /// Measure the module alone, over decoded chunks of this many events in memory, without a broker
     #[arg(long, value_name = "EVENTS", num_args = 0..=1, default_missing_value = "8192")]
     module: Option<usize>,
+    /// Measure what the origin columns of a row cost, in memory, without a broker
+    #[arg(long)]
+    origins: bool,
     /// Run so many micro-batches and show how their commits and the memory grow
     #[arg(long, value_name = "N")]
     commits: Option<u64>,
@@ -98,6 +102,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     if let Some(events) = arguments.module {
         return alone::run(events, arguments.rounds);
+    }
+    if arguments.origins {
+        return origins::run(arguments.rounds);
     }
     if let Some(commits) = arguments.commits {
         return operation::commits(commits, arguments.rate);
