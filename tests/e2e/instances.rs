@@ -153,14 +153,18 @@ fn wait_running(instance: &mut Instance) -> Result<()> {
     })
 }
 
-/// Waits until the number of partitions that the instance reads is as it should be, and all others are known to be elsewhere.
 fn wait_for_partitions(instance: &mut Instance, is_right: impl Fn(usize) -> bool) -> Result<()> {
+    wait_for_share(instance, PARTITIONS as usize, is_right)
+}
+
+/// Waits until the number of partitions that the instance reads is as it should be, and all others of `total` are known to be elsewhere.
+pub(crate) fn wait_for_share(instance: &mut Instance, total: usize, is_right: impl Fn(usize) -> bool) -> Result<()> {
     instance.wait_for(LIMIT, "its share of the partitions", |instance| {
         let Ok(answer) = instance.get("/v1/status") else { return Ok(None) };
         let status = answer.json()?;
         let Some(topic) = status["topics"].get(0) else { return Ok(None) };
         let count = |list: &str| topic[list].as_array().map(Vec::len).context("a topic without a list");
         let (own, elsewhere) = (count("partitions")?, count("elsewhere")?);
-        Ok((own + elsewhere == PARTITIONS as usize && is_right(own)).then_some(()))
+        Ok((own + elsewhere == total && is_right(own)).then_some(()))
     })
 }

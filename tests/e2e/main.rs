@@ -30,6 +30,7 @@ mod recreated;
 mod releases;
 mod rewinds;
 mod s3;
+mod torn;
 mod torture;
 mod versions;
 
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         s3::cases(),
         torture::cases(),
         releases::cases(),
+        torn::cases(),
         rewinds::cases(),
         rebuilds::cases(),
         versions::cases(),

@@ -40,11 +40,11 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// A later version: it writes `SALE` for `sale`.
-fn loud(stage: &Stage) -> Result<PathBuf> {
+pub(crate) fn loud(stage: &Stage) -> Result<PathBuf> {
     stage.product()?.retail_variant("loud", &[("{ \"sale\" }", "{ \"SALE\" }")])
 }
 
-fn configured(stage: &Stage) -> Result<Config> {
+pub(crate) fn configured(stage: &Stage) -> Result<Config> {
     configured_with(stage, None)
 }
 
@@ -119,7 +119,9 @@ fn every_row(stage: &Stage) -> Result<()> {
             "nothing was said"
         );
         ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
-        led_back(stage, deployed["digest"].as_str().context("a digest")?)
+        let seen = led_back(stage, deployed["digest"].as_str().context("a digest")?)?;
+        ensure!(seen[0] > 1_000 && seen[1] > 1_000, "both versions should have made rows: {seen:?}");
+        Ok(())
     })?;
     audit::holds(stage, &config)
 }
@@ -137,8 +139,9 @@ fn wait_written(written: &AtomicUsize, count: usize) -> Result<()> {
     wait::until_true(LIMIT, "more events to be written", || Ok(written.load(Ordering::Acquire) >= count))
 }
 
-/// By every row of the commits table: the rows of its ranges are of the digest that it names.
-fn led_back(stage: &Stage, loud: &str) -> Result<()> {
+/// By every row of the commits table: the rows of its ranges are of the digest that it names. How many sales are of the first version, and
+/// of the loud one.
+pub(crate) fn led_back(stage: &Stage, loud: &str) -> Result<[usize; 2]> {
     let commits =
         stage.query(Engine::DuckDb, &[("c", COMMITS)], "select modules, offsets from c order by micro_batch")?;
     let sql = "select _lakeward_partition as p, _lakeward_offset as o, kind from s";
@@ -163,8 +166,7 @@ fn led_back(stage: &Stage, loud: &str) -> Result<()> {
             }
         }
     }
-    ensure!(seen[0] > 1_000 && seen[1] > 1_000, "both versions should have made rows: {seen:?}");
-    Ok(())
+    Ok(seen)
 }
 
 fn refused(stage: &Stage) -> Result<()> {

@@ -66,7 +66,7 @@ pub(super) fn moved(table: &Table, partition: &SourcePartition, stood: Option<i6
     Error::Sink(sink::Error::Moved {
         table: table.path().to_owned(),
         partition: partition.clone(),
-        expected: stood.unwrap_or(0),
-        found: table.offsets().get(partition).unwrap_or(0),
+        expected: stood,
+        found: table.offsets().get(partition),
     })
 }

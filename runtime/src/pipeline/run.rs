@@ -205,11 +205,7 @@ impl Pipeline {
         let opened = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
         let may_part = !options.until_current && torn.under(&release.rewinds).is_empty();
         let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may_part).await?;
-        let begun = parts.begun();
-        let Some(held) = torn.settle(&begun, &parts.live.0.rewinds) else {
-            tracing::info!(?begun, "what other modules have begun is finished by them first");
-            return Ok(End::Anew);
-        };
+        let Some(held) = torn.settle(&parts.begun(), &parts.live.0.rewinds) else { return Ok(End::Anew) };
         let torn_until = parts.hold(&held);
         let still = Still::open(self, &lake).await?;
         let (rewinds, grace) = (parts.live.0.rewinds.clone(), self.config.shutdown.grace);

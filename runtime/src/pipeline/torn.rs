@@ -6,6 +6,7 @@ use crate::checkpoint::SourcePartition;
 use crate::release::Target;
 use crate::sink::Table;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A module, the number of its newest rewind, and where that leads.
 type Rewind = (String, i64, Target);
@@ -32,6 +33,13 @@ pub(super) struct Begun {
     pub(super) until: i64,
 }
 
+impl fmt::Display for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, module, digest, until, .. } = self;
+        write!(f, "{partition} up to {until} by {module} {digest}")
+    }
+}
+
 impl Torn {
     /// The digests that have something to finish under these rewinds.
     pub(super) fn under(&mut self, rewinds: &[Rewind]) -> &BTreeMap<String, String> {
@@ -49,6 +57,8 @@ impl Torn {
         let all_run = begun.iter().all(|begun| begun.runs || is_held(begun));
         // Where the digests that come first are those that run anyway, whoever looks what is to run sees nothing that comes after them.
         if !all_run || (!held.is_empty() && self.digests.is_empty()) {
+            let begun: Vec<String> = begun.iter().map(ToString::to_string).collect();
+            tracing::info!(begun = begun.join(", "), "what other versions have begun is finished by them first");
             self.rewinds = rewinds.to_vec();
             self.digests = digests;
             return None;

@@ -76,16 +76,16 @@ pub enum Error {
         version: i32,
     },
     /// Somebody else moved a partition: what was to be committed may be there already.
-    #[error("table {table} is at offset {found} of {partition}, not at {expected}: another writer moved it")]
+    #[error("table {table} is at {} of {partition}, not at {}: another writer moved it", offset(*found), offset(*expected))]
     Moved {
         /// The table.
         table: String,
         /// The partition.
         partition: SourcePartition,
-        /// The offset that the commit started from.
-        expected: i64,
-        /// The offset in the table.
-        found: i64,
+        /// The offset that the commit started from, if there was one.
+        expected: Option<i64>,
+        /// The offset in the table, if there is one.
+        found: Option<i64>,
     },
     /// Files that the commit replaces are gone.
     #[error("files of table {table} were replaced by another writer in version {version}")]
@@ -139,6 +139,10 @@ pub enum Error {
         /// The cause.
         source: arrow_schema::ArrowError,
     },
+}
+
+fn offset(offset: Option<i64>) -> String {
+    offset.map_or_else(|| "no offset".to_owned(), |offset| format!("offset {offset}"))
 }
 
 impl Error {

@@ -257,8 +257,8 @@ impl Table {
                 return Err(Error::Moved {
                     table: self.spec.path.clone(),
                     partition: partition.clone(),
-                    expected: from.unwrap_or(0),
-                    found: found.unwrap_or(0),
+                    expected: from,
+                    found,
                 });
             }
         }

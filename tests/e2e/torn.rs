@@ -1,0 +1,71 @@
+//! Two versions of a module that each died in the middle of a commit: who gets both partitions lets one finish after the other.
+
+use crate::case::Case;
+use crate::instances::wait_for_share;
+use crate::releases::{LIMIT, configured, led_back, loud, order, path};
+use crate::{audit, exact};
+use anyhow::{Context, Result, ensure};
+use lakeward_tests::produce::{Message, Producer};
+use lakeward_tests::requirements::Need;
+use lakeward_tests::retail::{self, Event};
+use lakeward_tests::stage::Stage;
+use lakeward_tests::wait;
+
+/// Events that an instance takes with it.
+const BEGUN: usize = 600;
+
+/// An instance ends before its first commit of aggregate state: silver and dead letters are there, the rest is not.
+const FAULT: [(&str, &str); 1] = [("LAKEWARD_FAULT", "state.before:1")];
+
+pub(crate) fn cases() -> Vec<Case> {
+    let needs = &[Need::Python, Need::RetailData];
+    vec![Case::kafka("torn::two_versions_finish_one_after_the_other", needs, two_versions)]
+}
+
+fn two_versions(stage: &Stage) -> Result<()> {
+    let events = retail::events(4 * BEGUN)?;
+    let (first, second) = events.split_at(2 * BEGUN);
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 2)?;
+    let producer = Producer::new(&broker.bootstrap())?;
+    let send = |events: &[Event], partition: i32| {
+        let placed = events.iter().map(|event| Message::placed(partition, event.json.as_bytes()));
+        producer.send(retail::TOPIC, placed).map(drop)
+    };
+    let mut config = configured(stage)?;
+    // The group takes the first one that dies for a living member until the case is over.
+    config.text("kafka.properties", "session.timeout.ms", "120000");
+    let mut instances = [stage.start_with(&mut config, &FAULT)?, stage.start_with(&mut config, &FAULT)?];
+    for instance in &mut instances {
+        wait_for_share(instance, 2, |count| count == 1)?;
+    }
+
+    send(&first[..BEGUN], 0)?;
+    let [one, other] = &mut instances;
+    let is_other = wait::until(LIMIT, "the end of the first version", || {
+        Ok(one.ended()?.map(|_| false).or(other.ended()?.map(|_| true)))
+    })?;
+    let living = if is_other { one } else { other };
+    let deployed = order(stage, living, &["deploy", path(&loud(stage)?)?])?;
+    let deployed = deployed["digest"].as_str().context("a digest")?;
+    send(&second[..BEGUN], 1)?;
+    wait::until(LIMIT, "the end of the second version", || living.ended())?;
+
+    send(&first[BEGUN..], 0)?;
+    send(&second[BEGUN..], 1)?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    instance.wait_for(LIMIT, "all records to be committed", |instance| {
+        let committed = instance.get("/v1/products/retail/sales_by_country/rows?view=committed&limit=1")?.json()?;
+        let offsets = &committed["as_of"]["offsets"];
+        let all = [("0", first.len()), ("1", second.len())];
+        Ok(all.iter().all(|(partition, count)| offsets[*partition] == *count).then_some(()))
+    })?;
+    let log = instance.log()?;
+    ensure!(log.contains("is finished by them first"), "nothing was begun: {log}");
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    exact::check_several(stage, &vec![first.len() as i64, second.len() as i64])?;
+    let [quiet, loud] = led_back(stage, deployed)?;
+    ensure!(quiet > BEGUN / 2 && loud > BEGUN / 2, "{quiet} and {loud} sales of the two versions");
+    audit::holds(stage, &config)
+}
