@@ -298,13 +298,15 @@ fn paused(stage: &Stage) -> Result<()> {
     instance.wait_ready()?;
     send(&events[..3_000])?;
     wait_products(&mut instance, &[("retail/sales", 3_000), ("wholesale/sales", 3_000)])?;
-    let stood = live(&instance)?;
+    let (stood, before) = (live(&instance)?, committed(&instance)?);
     order(stage, &instance, &["pause", "retail", "--why", "look at it first"])?;
     let modules = instance.get("/v1/modules/retail")?.json()?;
     ensure!(modules["paused"] == "look at it first" && modules["running"].is_null(), "{modules}");
     send(&events[3_000..6_000])?;
     wait_products(&mut instance, &[("wholesale/sales", 6_000), ("retail/sales", 3_000)])?;
     ensure!(live(&instance)? == stood, "what a paused module came to is no longer answered");
+    let since = committed(&instance)? - before;
+    ensure!(since == 3_000, "3,000 records came after the pause, {since} are said to be committed");
     audit::holds(stage, &config).context("while it is paused")?;
     // A restart does not end a pause.
     instance.kill()?;
@@ -332,6 +334,12 @@ fn paused(stage: &Stage) -> Result<()> {
         "{letters:?}"
     );
     audit::holds(stage, &config)
+}
+
+/// How many records were committed since the process started.
+fn committed(instance: &Instance) -> Result<i64> {
+    let status = instance.get("/v1/status")?.json()?;
+    status["commits"]["total"]["records"].as_i64().context("a status without records")
 }
 
 /// What is answered about retail's sales, but for which windows are closed: that is known a micro-batch later.

@@ -80,12 +80,12 @@ impl Report {
         }
     }
 
-    /// What was committed since the start.
+    /// What was committed in this session.
     pub(super) fn total(&self) -> &Counts {
         &self.total
     }
 
-    /// Micro-batches committed since the start.
+    /// Micro-batches committed in this session.
     pub(super) fn micro_batches(&self) -> u64 {
         self.micro_batches
     }
@@ -98,7 +98,7 @@ impl Report {
         self.commits.committed_at = Some(Time(row.committed_at_ms));
         self.commits.seconds = row.seconds;
         self.commits.last = summary(counts);
-        self.commits.total = summary(&self.total);
+        self.site.update_status(|status| status.commits.total += summary(counts));
         let metrics = self.site.metrics();
         metrics.commits.inc();
         metrics.commit_seconds.observe(row.seconds);
@@ -147,7 +147,8 @@ impl Report {
                 status.state.clone_from(&state);
             }
             status.topics.clone_from(&topics);
-            status.commits.clone_from(&commits);
+            // What other sessions of this process have committed counts as well.
+            status.commits = Commits { total: status.commits.total, ..commits.clone() };
             status.throughput.records_per_second = rate;
             status.freshness_seconds = freshness;
         });
@@ -238,8 +239,9 @@ impl Report {
             rows_total,
             ..product(path, layer, table)
         };
-        let silver = look.plan.products.iter().zip(&self.total.rows);
-        let silver = silver.map(|(of, rows)| product(&of.path, Layer::Silver, &look.tables[of.table], *rows));
+        let written = |path: &str| self.site.metrics().rows.with_label_values(&[path]).get();
+        let silver = look.plan.products.iter();
+        let silver = silver.map(|of| product(&of.path, Layer::Silver, &look.tables[of.table], written(&of.path)));
         let gold =
             look.plan.golds.iter().map(|gold| product(gold.plan.path(), Layer::Gold, &look.tables[gold.gold_table], 0));
         silver.chain(gold).collect()

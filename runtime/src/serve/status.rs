@@ -263,7 +263,7 @@ pub struct Product {
     pub micro_batch: Option<i64>,
     /// When that version was committed.
     pub committed_at: Option<Time>,
-    /// Rows in the table, as far as this process knows.
+    /// Rows written to a silver table since the process started.
     pub rows_total: u64,
     /// The next offset that the table will take, by `topic#incarnation/partition`.
     pub next_offsets: BTreeMap<String, i64>,
