@@ -44,7 +44,7 @@ use crate::sink::{self, Snapshot, Warehouse, system};
 use ledger::Ledger;
 use letters::Letters;
 use live::Live;
-use offsets::Feeder;
+use offsets::{Feeder, Standing};
 use progress::Progress;
 use regroup::Regrouped;
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,7 +181,12 @@ impl Audit<'_> {
         let stored = tables.topic_ids();
         let kept = |topic: &str| tables.bronze.iter().find(|(of, _)| **of == *topic)?.1.as_ref();
         let kept = |topic: &str| kept(topic).map(|opened| &opened.offsets);
-        let topic = |topic: &Arc<str>| offsets::of_topic(topic, ledger, &found, &stored, kept(topic));
+        let topic = |topic: &Arc<str>| {
+            let readers = self.subjects.modules.iter().filter(|module| module.topics.contains(topic));
+            let readers: Vec<&str> = readers.map(|module| module.name.as_str()).collect();
+            let standing = Standing { commits, readers: &readers };
+            offsets::of_topic(topic, ledger, standing, &found, &stored, kept(topic))
+        };
         checks.extend(topics.iter().map(topic));
         Ok(checks)
     }

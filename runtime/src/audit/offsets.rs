@@ -154,12 +154,22 @@ pub(super) fn of_gold(table: &str, own: &Checkpoint, state: &Checkpoint) -> Chec
     Check::of("offsets", table, lag, bad)
 }
 
-/// A topic: it is the one that the tables stand in, whose ids they `stored`, and the next record to read is still there, or not yet. Where
-/// records are `kept`, the next one may be there instead, and all others up to the log's start.
+/// Where modules stand that may stand apart from the others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing<'a> {
+    /// What the commits table says.
+    pub(super) commits: &'a Checkpoint,
+    /// The modules that read the topic.
+    pub(super) readers: &'a [&'a str],
+}
+
+/// A topic: it is the one that the tables stand in, whose ids they `stored`, and the next record to read is still there, or not yet, for
+/// every module. Where records are `kept`, the next one may be there instead, and all others up to the log's start.
 #[must_use]
 pub(super) fn of_topic(
     topic: &str,
     ledger: &Ledger,
+    standing: Standing<'_>,
     found: &Topics,
     stored: &BTreeMap<String, String>,
     kept: Option<&Checkpoint>,
@@ -191,7 +201,14 @@ pub(super) fn of_topic(
         };
         lag += (end - chain.next).max(0);
         let held = kept.and_then(|kept| Held::of(kept, partition));
-        if chain.next < *start && held.is_some_and(|held| held.reaches(chain.next, *start)) {
+        let is_held = |next: i64| held.is_some_and(|held| held.reaches(next, *start));
+        for reader in standing.readers {
+            let own = partition.of_reader(reader);
+            if let Some(next) = standing.commits.get(&own).filter(|next| *next < *start && !is_held(*next)) {
+                bad.add(|| format!("{own}: the module is at {next}, the log starts at {start}"));
+            }
+        }
+        if chain.next < *start && is_held(chain.next) {
             in_bronze += 1;
         } else if chain.next < *start {
             bad.add(|| format!("{partition}: the tables are at {}, the log starts at {start}", chain.next));
@@ -310,15 +327,17 @@ mod tests {
         };
         let stored =
             |id: &str| [("orders#0".to_owned(), "first".to_owned()), ("orders#1".to_owned(), id.to_owned())].into();
+        let none = Checkpoint::default();
+        let all = Standing { commits: &none, readers: &[] };
         let kept: Checkpoint = [(at(1, 0), 11), (crate::sink::bronze::start_of(&at(1, 0)), 4)].into_iter().collect();
-        let in_bronze = super::of_topic("orders", &ledger(), &logs(11, 12), &stored("new"), Some(&kept));
+        let in_bronze = super::of_topic("orders", &ledger(), all, &logs(11, 12), &stored("new"), Some(&kept));
         assert_eq!(
             (in_bronze.outcome, in_bronze.detail.as_str()),
             (Outcome::Ok, "1 partitions within the log, 1 in bronze, 7 records not read yet")
         );
-        let lost = super::of_topic("orders", &ledger(), &logs(12, 12), &stored("new"), Some(&kept));
+        let lost = super::of_topic("orders", &ledger(), all, &logs(12, 12), &stored("new"), Some(&kept));
         assert_eq!(lost.offenders, ["orders#1/0: the tables are at 10, the log starts at 12"]);
-        let of_topic = |start, end, id| of_topic("orders", &ledger(), &logs(start, end), &stored(id), None);
+        let of_topic = |start, end, id| of_topic("orders", &ledger(), all, &logs(start, end), &stored(id), None);
         let check = of_topic(0, 12, "new");
         assert_eq!(
             (check.outcome, check.detail.as_str()),
@@ -326,12 +345,16 @@ mod tests {
         );
         assert_eq!(of_topic(11, 12, "new").offenders, ["orders#1/0: the tables are at 10, the log starts at 11"]);
         assert_eq!(of_topic(0, 9, "new").offenders, ["orders#1/0: the tables are at 10, the log ends at 9"]);
+        let paused = [(at(1, 0).of_reader("retail"), 4)].into_iter().collect();
+        let apart = Standing { commits: &paused, readers: &["retail", "logistics"] };
+        let apart = super::of_topic("orders", &ledger(), apart, &logs(5, 12), &stored("new"), None);
+        assert_eq!(apart.offenders, ["orders#1/0@retail: the module is at 4, the log starts at 5"]);
         let mut fewer = logs(0, 12);
         if let Some(Logs::Ranges(logs)) = fewer.logs.get_mut("orders") {
             logs.remove(&1);
         }
         assert_eq!(
-            super::of_topic("orders", &ledger(), &fewer, &stored("new"), None).offenders,
+            super::of_topic("orders", &ledger(), all, &fewer, &stored("new"), None).offenders,
             ["orders#1/1: the tables have records of it, the topic has no such partition"]
         );
         assert_eq!(

@@ -159,15 +159,21 @@ pub(super) fn columns(part: &Part) -> Error {
     Error::Columns { table: system::DEAD_LETTERS, file: part.path().to_owned() }
 }
 
+/// Counts one more of a group. Where there are too many, the smaller half goes to the others: what is frequent stays, whenever it began.
 fn count(groups: &mut BTreeMap<String, u64>, group: &str) {
-    let is_known = groups.contains_key(group) || groups.len() < GROUPS;
-    let group = if is_known { group } else { OTHERS };
-    match groups.get_mut(group) {
-        Some(count) => *count += 1,
-        None => {
-            groups.insert(group.to_owned(), 1);
-        }
+    if let Some(count) = groups.get_mut(group) {
+        *count += 1;
+        return;
     }
+    if groups.len() >= GROUPS {
+        let mut counts: Vec<u64> = groups.values().copied().collect();
+        let (_, median, _) = counts.select_nth_unstable(GROUPS / 2);
+        let median = *median;
+        let before: u64 = groups.values().sum();
+        groups.retain(|group, count| *count > median || group == OTHERS);
+        *groups.entry(OTHERS.to_owned()).or_default() += before - groups.values().sum::<u64>();
+    }
+    groups.insert(group.to_owned(), 1);
 }
 
 #[cfg(test)]
@@ -177,12 +183,16 @@ mod tests {
     #[test]
     fn groups_beyond_the_bound_are_counted_together() {
         let mut groups = BTreeMap::new();
-        for reason in 0..GROUPS + 7 {
+        for reason in 0..3 * GROUPS {
             count(&mut groups, &format!("customer {reason} is not a number"));
             count(&mut groups, "customer 3 is not a number");
         }
-        assert_eq!(groups.len(), GROUPS + 1);
-        assert_eq!(groups[OTHERS], 7);
-        assert_eq!(groups["customer 3 is not a number"], GROUPS as u64 + 8);
+        // One that is frequent, but begins late.
+        (0..50).for_each(|_| count(&mut groups, "no country"));
+        assert!(groups.len() <= GROUPS);
+        assert!(groups[OTHERS] > GROUPS as u64);
+        assert_eq!(groups["customer 3 is not a number"], 3 * GROUPS as u64 + 1);
+        assert_eq!(groups["no country"], 50);
+        assert_eq!(groups.values().sum::<u64>(), 6 * GROUPS as u64 + 50);
     }
 }

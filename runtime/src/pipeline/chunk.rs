@@ -42,10 +42,12 @@ impl<'a> ChunkRun<'a> {
         let mut inputs = inputs.into_iter();
         // A replay compares nothing: what it reads was compared before.
         if plan.topics[topic].shadows.is_empty() || self.replayed {
-            return active
-                .iter()
-                .zip(inputs)
-                .try_for_each(|(input, events)| self.input(input, &events, false).map(drop));
+            for (input, events) in active.iter().zip(inputs) {
+                if !self.is_done(input) {
+                    self.input(input, &events, false)?;
+                }
+            }
+            return Ok(());
         }
         let mut outcomes = Vec::with_capacity(active.len());
         for (input, events) in active.iter().zip(inputs.by_ref()) {
@@ -99,6 +101,20 @@ impl<'a> ChunkRun<'a> {
     /// The same, of what a table has of one module.
     fn first_of(&self, table: usize, module: usize) -> usize {
         if self.replayed { self.chunk.count_before(self.worker.lanes[self.lane].floor(table, module)) } else { 0 }
+    }
+
+    /// Whether all that the module makes of the chunk is committed: it is read again for the sake of another one.
+    fn is_done(&self, input: &Input) -> bool {
+        let plan = &self.plan;
+        let is_behind = |first: usize| first == self.chunk.len();
+        let has_all = |product: &usize| {
+            let product = &plan.products[*product];
+            let mut states = product.golds.iter().map(|gold| plan.golds[*gold].state_table);
+            is_behind(self.first(product.table)) && states.all(|state| is_behind(self.first(state)))
+        };
+        self.replayed
+            && [COMMITS, DEAD_LETTERS].iter().all(|table| is_behind(self.first_of(*table, input.module)))
+            && input.products.iter().all(has_all)
     }
 
     /// Takes events through a module and on. What became of them is given back, with the rows where they are to be kept.

@@ -39,6 +39,9 @@ pub(super) struct Tables {
     pub(super) topics: Topics,
     /// By table: what says which rewind of its module it has, and which it had when the session began; nothing of tables that all modules feed.
     rewinds: Vec<Option<(SourcePartition, Option<i64>)>>,
+    /// By table: where state stood of earlier incarnations when it was restored. What follows from that is not written over what somebody
+    /// has added since.
+    earlier: Vec<Vec<(SourcePartition, Option<i64>)>>,
 }
 
 /// A micro-batch as the tables take it.
@@ -66,7 +69,12 @@ impl Tables {
             Some((marker.clone(), table.offsets().get(marker)))
         };
         let rewinds = tables.iter().map(rewind).collect();
-        Self { tables, topics, rewinds }
+        let earlier = tables.iter().zip(&plan.tables).map(|(table, of)| match of.kind {
+            TableKind::State => earlier(&tables[COMMITS], table),
+            _ => Vec::new(),
+        });
+        let earlier = earlier.collect();
+        Self { tables, topics, rewinds, earlier }
     }
 
     /// That a table was not taken back since the session began, for a commit: whoever has not begun anew since then has in memory what is
@@ -104,7 +112,7 @@ impl Tables {
 
     /// Commits the tables of one kind, side by side.
     pub(super) async fn commit(&mut self, plan: &Plan, group: &Group, kind: TableKind) -> Result<(), Error> {
-        let (topics, rewinds) = (&self.topics, &self.rewinds);
+        let (topics, rewinds, earlier) = (&self.topics, &self.rewinds, &self.earlier);
         let of_kind = |(index, _): &(usize, &mut Table)| plan.tables[*index].kind == kind && plan.writes(*index);
         let commits = self.tables.iter_mut().enumerate().filter(of_kind).map(|(index, table)| {
             let offsets = moves(plan, index, table, group);
@@ -113,7 +121,7 @@ impl Tables {
             let follows = |of: &SourcePartition, topic| feeds(plan, index, of, topic) && !is_shared;
             let unmoved = group.unmoved.iter().filter(|(of, topic)| follows(of, *topic));
             let unmoved = unmoved.map(|(of, _)| (of.clone(), table.offsets().get(of)));
-            let unmoved = unmoved.chain(rewinds[index].iter().cloned()).collect();
+            let unmoved = unmoved.chain(rewinds[index].iter().chain(&earlier[index]).cloned()).collect();
             let commit = Commit {
                 add: group.files[index].clone(),
                 remove: group.remove[index].clone(),
@@ -121,6 +129,7 @@ impl Tables {
                 modules: Arc::clone(&plan.digests),
                 offsets,
                 unmoved,
+                is_of_newest: true,
                 micro_batch: group.micro_batch,
                 at_ms: group.at_ms,
                 horizon_ms: group.horizons_ms[index],
@@ -149,6 +158,16 @@ impl Tables {
             .collect();
         serde_json::Value::Object(versions).to_string()
     }
+}
+
+/// Where a table stands in partitions of which the commits table knows a later incarnation.
+fn earlier(commits: &Table, table: &Table) -> Vec<(SourcePartition, Option<i64>)> {
+    let newest = |topic: &str| {
+        let of_topic = commits.offsets().iter().filter(|(of, _)| *of.topic == *topic);
+        of_topic.map(|(of, _)| of.incarnation).max().unwrap_or(0)
+    };
+    let of_records = table.offsets().iter().filter(|(of, _)| of.reader.is_none());
+    of_records.filter(|(of, _)| of.incarnation < newest(&of.topic)).map(|(of, next)| (of.clone(), Some(next))).collect()
 }
 
 /// The fault points around a commit of a table.

@@ -258,7 +258,9 @@ impl Error {
             Self::GivenUp(_) => Remedy::Restart,
             // The start finds the partition out of its log, and goes on without it.
             Self::Source(source::Error::OutOfRange { .. }) | Self::TopicChanged { .. } => Remedy::Restart,
-            Self::Sink(sink::Error::Moved { .. } | sink::Error::Replaced { .. }) => Remedy::Restart,
+            Self::Sink(sink::Error::Moved { .. } | sink::Error::Replaced { .. } | sink::Error::Incarnation { .. }) => {
+                Remedy::Restart
+            }
             // Another instance has made the products anew, for a module that the log of deployments knows by now; otherwise the start says
             // what does not fit.
             Self::Sink(sink::Error::SchemaChanged { .. }) => Remedy::Restart,

@@ -87,6 +87,16 @@ pub enum Error {
         /// The offset in the table, if there is one.
         found: Option<i64>,
     },
+    /// Somebody else reads a later incarnation of the topic by now.
+    #[error("table {table} has records of incarnation {newest} of the topic, and takes no more of {partition}")]
+    Incarnation {
+        /// The table.
+        table: String,
+        /// The partition.
+        partition: SourcePartition,
+        /// The later incarnation.
+        newest: u32,
+    },
     /// Files that the commit replaces are gone.
     #[error("files of table {table} were replaced by another writer in version {version}")]
     Replaced {
@@ -169,6 +179,7 @@ impl Error {
             | Self::Schema { .. }
             | Self::Unsupported { .. }
             | Self::Moved { .. }
+            | Self::Incarnation { .. }
             | Self::Replaced { .. }
             | Self::NoTable { .. }
             | Self::Vacuumed { .. }

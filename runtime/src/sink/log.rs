@@ -55,6 +55,8 @@ pub struct Commit {
     pub restore: Vec<Value>,
     /// Whether the table goes back to an earlier version, and its horizon with it.
     pub is_rewind: bool,
+    /// Whether it brings records, which are of the newest incarnations of their topics, or else are refused.
+    pub is_of_newest: bool,
     /// Whether the table gets the columns of its writer's rows, whatever it has: all of its files are removed in the same commit.
     pub renews: bool,
     /// The broker's ids of the topics whose offsets the commit names, by [`SourcePartition::of_topic`], as far as they are known: a topic
@@ -249,6 +251,9 @@ impl Table {
 
     /// The commit continues exactly where the table stands, and what it replaces is there.
     fn verify(&self, commit: &Commit) -> Result<(), Error> {
+        if commit.is_of_newest {
+            commit.offsets.iter().try_for_each(|step| self.is_newest(&step.partition))?;
+        }
         let named = commit.offsets.iter().map(|step| (&step.partition, step.from));
         let unmoved = commit.unmoved.iter().map(|(partition, from)| (partition, *from));
         for (partition, from) in named.chain(unmoved) {
@@ -267,6 +272,21 @@ impl Table {
             return Ok(());
         }
         Err(Error::Replaced { table: self.spec.path.clone(), version: self.version })
+    }
+
+    /// No records of a later incarnation of the topic are in the table: whoever still writes an earlier one has not heard of it.
+    fn is_newest(&self, of: &SourcePartition) -> Result<(), Error> {
+        let is_later = |other: &SourcePartition| {
+            other.incarnation > of.incarnation && other.partition == of.partition && other.topic == of.topic
+        };
+        match self.offsets.iter().map(|(other, _)| other).find(|other| is_later(other)) {
+            None => Ok(()),
+            Some(later) => Err(Error::Incarnation {
+                table: self.spec.path.clone(),
+                partition: of.clone(),
+                newest: later.incarnation,
+            }),
+        }
     }
 
     fn render(&self, commit: &Commit, commit_id: &str) -> String {

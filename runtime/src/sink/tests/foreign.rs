@@ -133,3 +133,20 @@ async fn a_commit_that_landed_is_known_though_the_entry_behind_it_cannot_be_read
     let error = table.commit(&commit, "another").await.unwrap_err();
     assert!(matches!(error, Error::Moved { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn who_reads_an_earlier_incarnation_is_told_of_the_later_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path());
+    let mut slow = Writer::open(&lake, &["id"], true).await.unwrap().table;
+    let mut twin = Writer::open(&lake, &["id"], true).await.unwrap().table;
+    let records = |incarnation, from, next| {
+        let partition = SourcePartition::new("receipts", incarnation, 0);
+        Commit { offsets: vec![OffsetMove { partition, from, next }], is_of_newest: true, ..Commit::default() }
+    };
+    slow.commit(&records(0, None, 7), "first").await.unwrap();
+    twin.commit(&records(1, None, 3), "second").await.unwrap();
+    let error = slow.commit(&records(0, Some(7), 9), "third").await.unwrap_err();
+    assert!(matches!(error, Error::Incarnation { newest: 1, .. }), "{error}");
+    twin.commit(&records(1, Some(3), 5), "fourth").await.unwrap();
+}
