@@ -42,7 +42,26 @@ impl Crate {
     }
 
     /// Compiles it; gives the place of its `.wasm`.
+    ///
+    /// Cargo puts that under the name of the module, without anything that tells crates apart: where two of one name share a target folder,
+    /// the file may be the other's, and cargo takes it for its own. So it is noted beside the file whose it is.
     pub(super) fn compile(&self, purpose: Purpose) -> Result<PathBuf, Error> {
+        let Wasm { mut path, is_fresh } = self.cargo(purpose)?;
+        let note = path.with_extension("crate");
+        let crate_of_it = self.manifest.as_os_str().as_encoded_bytes();
+        if is_fresh && std::fs::read(&note).ok().as_deref() != Some(crate_of_it) {
+            if let (Some(folder), Some(name)) = (path.parent(), path.file_name()) {
+                // Where it is not there, cargo compiles it anyhow.
+                let _ = std::fs::remove_file(folder.join("deps").join(name));
+            }
+            path = self.cargo(purpose)?.path;
+        }
+        // Without the note it is compiled once more the next time.
+        let _ = std::fs::write(&note, crate_of_it);
+        Ok(path)
+    }
+
+    fn cargo(&self, purpose: Purpose) -> Result<Wasm, Error> {
         let Self { dir, manifest, root } = self;
         let mut cargo = Command::new("cargo");
         cargo
@@ -70,6 +89,14 @@ impl Crate {
     }
 }
 
+/// The module that cargo reports.
+#[derive(Debug, PartialEq, Eq)]
+struct Wasm {
+    path: PathBuf,
+    /// Whether cargo found it there, made by an earlier call.
+    is_fresh: bool,
+}
+
 /// The options that choose cargo's profile. That of a trial is built on that of use, so that both compute the same: only how much is
 /// optimised differs, by which a small crate is compiled in a second. It has a name of its own, so that neither build undoes the other.
 fn profile(purpose: Purpose, has_module_profile: bool) -> Vec<String> {
@@ -90,13 +117,14 @@ fn profile(purpose: Purpose, has_module_profile: bool) -> Vec<String> {
 }
 
 /// The `.wasm` that a line of cargo's JSON messages reports for the crate of `manifest`.
-fn artifact(line: &str, manifest: &Path) -> Option<PathBuf> {
+fn artifact(line: &str, manifest: &Path) -> Option<Wasm> {
     let message: Value = serde_json::from_str(line).ok()?;
     if message["reason"] != "compiler-artifact" || Path::new(message["manifest_path"].as_str()?) != manifest {
         return None;
     }
     let files = message["filenames"].as_array()?.iter().filter_map(Value::as_str).map(Path::new);
-    files.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "wasm")).map(Path::to_owned)
+    let path = files.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "wasm"))?;
+    Some(Wasm { path: path.to_owned(), is_fresh: message["fresh"] == true })
 }
 
 /// Adds the target where rustup can; toolchains of distributions have it in a package.
@@ -154,7 +182,9 @@ mod tests {
     fn only_the_crates_own_wasm_counts() {
         let own = Path::new("/crates/retail/Cargo.toml");
         let line = |manifest: &str, files: &str| {
-            format!(r#"{{"reason":"compiler-artifact","manifest_path":"{manifest}","filenames":[{files}]}}"#)
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"{manifest}","filenames":[{files}],"fresh":true}}"#
+            )
         };
         let cases = [
             (line("/crates/retail/Cargo.toml", r#""/t/libretail.rlib","/t/retail.wasm""#), Some("/t/retail.wasm")),
@@ -164,7 +194,8 @@ mod tests {
             ("a line that a build script printed".to_owned(), None),
         ];
         for (line, expected) in cases {
-            assert_eq!(artifact(&line, own), expected.map(PathBuf::from), "{line}");
+            let expected = expected.map(|path| Wasm { path: path.into(), is_fresh: true });
+            assert_eq!(artifact(&line, own), expected, "{line}");
         }
     }
 }
