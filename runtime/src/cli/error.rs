@@ -38,6 +38,14 @@ pub enum Error {
         /// What the file system says.
         source: std::io::Error,
     },
+    /// The demo cannot write its configuration.
+    #[error("cannot write {}", path.display())]
+    WriteConfig {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the file system says.
+        source: std::io::Error,
+    },
     /// A running pipeline did not do what it was asked.
     #[error(transparent)]
     Server(#[from] release::ServerError),
@@ -116,6 +124,7 @@ impl Error {
             Self::Telemetry(telemetry::Error::Twice(_))
             | Self::Broker(_)
             | Self::Modules { .. }
+            | Self::WriteConfig { .. }
             | Self::Audit(_)
             | Self::NothingCompared { .. }
             | Self::NotTheShadow { .. }

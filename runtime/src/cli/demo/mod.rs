@@ -41,9 +41,10 @@ pub fn demo(args: &DemoArgs) -> Result<(), super::Error> {
     let incarnation = u32::try_from(clock.now_ms() / 1000).unwrap_or(u32::MAX);
     // For who tries deployments here; it ends with the process.
     let token = uuid::Uuid::new_v4().simple().to_string();
-    let config = config(args, broker.bootstrap_servers(), incarnation, &modules, &token)?;
+    let text = config(args, broker.bootstrap_servers(), incarnation, &modules, &token);
+    let config = Config::parse(&text, Path::new("."), &|_| None)?;
     let pipeline = Arc::new(Pipeline::load(config, clock.clone(), &run::build_crate)?);
-    show::welcome(args, &token)?;
+    show::welcome(args, &token, &written(args, &text)?)?;
     let publisher = Publisher {
         bootstrap_servers: broker.bootstrap_servers().to_owned(),
         topic: TOPIC.to_owned(),
@@ -147,15 +148,18 @@ fn build_modules() -> Result<Vec<(String, PathBuf)>, super::Error> {
     Ok(modules)
 }
 
-fn config(
-    args: &DemoArgs,
-    brokers: &str,
-    incarnation: u32,
-    modules: &[(String, PathBuf)],
-    token: &str,
-) -> Result<Config, super::Error> {
+/// Writes the configuration beside the tables, for the commands that take one.
+fn written(args: &DemoArgs, config: &str) -> Result<PathBuf, super::Error> {
+    let path = args.lake.join("lakeward.toml");
+    let written = std::fs::create_dir_all(&args.lake).and_then(|()| std::fs::write(&path, config));
+    written.map_err(|source| super::Error::WriteConfig { path: path.clone(), source })?;
+    Ok(path)
+}
+
+fn config(args: &DemoArgs, brokers: &str, incarnation: u32, modules: &[(String, PathBuf)], token: &str) -> String {
     use std::fmt::Write as _;
-    let quoted = |path: &Path| toml::Value::String(path.display().to_string()).to_string();
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let quoted = |path: &Path| toml::Value::String(absolute(path).display().to_string()).to_string();
     let mut text = format!(
         "pipeline = 'demo'\n\
          [lake]\nlocation = {}\n\
@@ -169,5 +173,5 @@ fn config(
     for (name, path) in modules {
         writeln!(text, "[modules.{name}]\npath = {}", quoted(path)).expect("writing to a string cannot fail");
     }
-    Ok(Config::parse(&text, Path::new("."), &|_| None)?)
+    text
 }

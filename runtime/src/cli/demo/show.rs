@@ -5,11 +5,12 @@ use crate::cli::{DemoArgs, Error, output};
 use crate::clock;
 use crate::serve::Site;
 use crate::serve::status::State;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Says where to look.
-pub(super) fn welcome(args: &DemoArgs, token: &str) -> Result<(), Error> {
+pub(super) fn welcome(args: &DemoArgs, token: &str, config: &Path) -> Result<(), Error> {
     let (listen, lake, rate) = (args.listen, args.lake.display(), thousands(u64::from(args.rate)));
     output::print(format_args!(
         "\n{rate} orders a second, dirty on purpose, into {lake}\n\n  \
@@ -21,7 +22,9 @@ pub(super) fn welcome(args: &DemoArgs, token: &str) -> Result<(), Error> {
          from deltalake import DeltaTable; DeltaTable('{lake}/silver/retail/sales').to_pyarrow_table()\n  \
          release  export LAKEWARD_TOKEN={token}\n           \
          lakeward deploy path/to/module.wasm --server http://{listen}\n  \
+         audit    lakeward verify --config {}\n  \
          stop     {}\n\n",
+        config.display(),
         args.seconds.map_or_else(|| "Ctrl-C".to_owned(), |seconds| format!("Ctrl-C, or by itself after {seconds} s"))
     ))
 }
