@@ -247,6 +247,14 @@ pub enum Remedy {
 }
 
 impl Error {
+    /// Whether somebody else has moved a table on: nothing is lost by it.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Self::Sink(sink::Error::Moved { .. } | sink::Error::Replaced { .. } | sink::Error::Incarnation { .. })
+        )
+    }
+
     /// What to do.
     #[must_use]
     pub fn remedy(&self) -> Remedy {
@@ -258,9 +266,7 @@ impl Error {
             Self::GivenUp(_) => Remedy::Restart,
             // The start finds the partition out of its log, and goes on without it.
             Self::Source(source::Error::OutOfRange { .. }) | Self::TopicChanged { .. } => Remedy::Restart,
-            Self::Sink(sink::Error::Moved { .. } | sink::Error::Replaced { .. } | sink::Error::Incarnation { .. }) => {
-                Remedy::Restart
-            }
+            _ if self.is_conflict() => Remedy::Restart,
             // Another instance has made the products anew, for a module that the log of deployments knows by now; otherwise the start says
             // what does not fit.
             Self::Sink(sink::Error::SchemaChanged { .. }) => Remedy::Restart,
