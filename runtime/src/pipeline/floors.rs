@@ -16,7 +16,7 @@ use crate::sink::bronze::Held;
 ///
 /// | stored offset          | log         | what happens |
 /// |------------------------|-------------|--------------|
-/// | none in any table      | any         | `start` decides; a partition that the topic gained while the process ran begins at its oldest record: whoever reads the others wants all of it |
+/// | none in any table      | any         | `start` decides; one that the topic gained while the process ran begins at its oldest record |
 /// | none in this table     | any         | this table starts at the oldest record: the log's start, or bronze's where it reaches that |
 /// | within the log         |             | goes on there |
 /// | below the log's start  | records are gone | goes on in bronze, where it has them up to the log's start; else error |

@@ -278,8 +278,8 @@ impl Found {
         (stuck, found)
     }
 
-    /// Makes the clients that read, and gives each its partitions at the lanes' offsets, but for those that are held; those that have a past, by slot, are read from that
-    /// first.
+    /// Makes the clients that read, and gives each its partitions at the lanes' offsets, but for those that are held; those that have a past,
+    /// by slot, are read from that first.
     pub(super) fn assign(
         &mut self,
         config: &Config,
