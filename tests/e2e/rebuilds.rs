@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         }),
         Case::kafka("rebuilds::two_instances_make_them_anew_together", python, together),
         Case::kafka("rebuilds::what_is_gone_is_made_anew_only_when_asked", python, lossy),
+        Case::kafka("rebuilds::what_goes_before_it_is_read_again", python, lost_meanwhile),
         Case::kafka("rebuilds::what_bronze_has_is_not_gone", python, from_bronze),
     ]
 }
@@ -222,39 +223,85 @@ fn from_bronze(stage: &Stage) -> Result<()> {
     audit::holds(stage, &config)
 }
 
+/// Events, sent in turn to two partitions: of the first one, what goes are every other of the first.
+struct InTurn {
+    events: Vec<Event>,
+    producer: Producer,
+    config: Config,
+    instance: Instance,
+}
+
+impl InTurn {
+    /// A pipeline that has read 2,000 of 3,000 events.
+    fn start(stage: &Stage) -> Result<Self> {
+        let events = dirty(3_000)?;
+        let broker = stage.broker()?;
+        broker.create_topic(retail::TOPIC, 2)?;
+        let mut config = configured_with(stage, None)?;
+        let producer = Producer::new(&broker.bootstrap())?;
+        let instance = stage.start(&mut config)?;
+        let mut started = Self { events, producer, config, instance };
+        started.instance.wait_ready()?;
+        started.send(0..2_000)?;
+        Ok(started)
+    }
+
+    fn send(&mut self, part: std::ops::Range<usize>) -> Result<()> {
+        let end = i64::try_from(part.end)?;
+        let placed = self.events[part].iter().zip([0, 1].into_iter().cycle());
+        let placed = placed.map(|(event, partition)| Message::placed(partition, event.json.as_bytes()));
+        self.producer.send(retail::TOPIC, placed)?;
+        wait_products(&mut self.instance, &[("retail/sales", end)])
+    }
+
+    /// All is there but for these first records of the first partition.
+    fn lacks(self, stage: &Stage, first: usize) -> Result<()> {
+        ensure!(self.instance.terminate()?.success(), "a stopped pipeline did not end well");
+        let left = self.events.iter().enumerate().filter(|(at, _)| at % 2 == 1 || at / 2 >= first);
+        let (rows, quantity) = expected(&left.map(|(_, event)| event.clone()).collect::<Vec<_>>());
+        let sum = "select count(*) as n, cast(sum(quantity) as bigint) as quantity from s";
+        for engine in Engine::ALL {
+            let found = stage.query(engine, &[("s", SALES)], sum)?;
+            ensure!(found == [json!({"n": rows, "quantity": quantity})], "{found:?}");
+        }
+        audit::holds(stage, &self.config)
+    }
+}
+
 /// Where records are gone, a rebuild is refused; what is left of them is enough only when somebody says so.
 fn lossy(stage: &Stage) -> Result<()> {
-    let events = dirty(3_000)?;
-    let broker = stage.broker()?;
-    broker.create_topic(retail::TOPIC, 2)?;
-    let mut config = configured_with(stage, None)?;
+    let mut started = InTurn::start(stage)?;
     let renamed = breaking(stage, "regrouped", &[])?;
-    let producer = Producer::new(&broker.bootstrap())?;
-    let mut instance = stage.start(&mut config)?;
-    instance.wait_ready()?;
-    // In turn over the partitions: of the first one, the first 800 events will be gone by half.
-    let send = |part: &[Event]| {
-        let placed = part.iter().zip([0, 1].into_iter().cycle());
-        let placed = placed.map(|(event, partition)| Message::placed(partition, event.json.as_bytes()));
-        producer.send(retail::TOPIC, placed).map(drop)
-    };
-    send(&events[..2_000])?;
-    wait_products(&mut instance, &[("retail/sales", 2_000)])?;
     stage.kafka()?.delete_records(retail::TOPIC, 0, 400)?;
-    let before = modules(&instance)?;
+    let before = modules(&started.instance)?;
     let words = ["orders#0/0 was read from offset 0 on, but its log starts at 400", "--yes"];
-    refused(stage, &instance, &["deploy", path(&renamed)?, "--rebuild"], 1, &words)?;
-    ensure!(modules(&instance)? == before, "something changed: {before}");
-    order(stage, &instance, &["deploy", path(&renamed)?, "--rebuild", "--yes"])?;
-    send(&events[2_000..])?;
-    wait_products(&mut instance, &[("retail/sales", 3_000)])?;
-    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
-    let left = events.iter().enumerate().filter(|(at, _)| at % 2 == 1 || at / 2 >= 400);
-    let (rows, quantity) = expected(&left.map(|(_, event)| event.clone()).collect::<Vec<_>>());
-    let sum = "select count(*) as n, cast(sum(quantity) as bigint) as quantity from s";
-    for engine in Engine::ALL {
-        let found = stage.query(engine, &[("s", SALES)], sum)?;
-        ensure!(found == [json!({"n": rows, "quantity": quantity})], "{found:?}");
-    }
-    audit::holds(stage, &config)
+    refused(stage, &started.instance, &["deploy", path(&renamed)?, "--rebuild"], 1, &words)?;
+    ensure!(modules(&started.instance)? == before, "something changed: {before}");
+    order(stage, &started.instance, &["deploy", path(&renamed)?, "--rebuild", "--yes"])?;
+    started.send(2_000..3_000)?;
+    started.lacks(stage, 400)
+}
+
+/// What leaves the log between a rebuild and its reading stops the partition, and nobody who has said that what is left will do.
+fn lost_meanwhile(stage: &Stage) -> Result<()> {
+    let mut started = InTurn::start(stage)?;
+    let renamed = breaking(stage, "regrouped", &[])?;
+    let again = breaking(stage, "regrouped-again", &[("\"no description\"", "\"nothing describes it\"")])?;
+    let while_paused = |instance: &Instance, rebuild: &[&str], gone: i64| -> Result<()> {
+        order(stage, instance, &["pause", "retail"])?;
+        order(stage, instance, rebuild)?;
+        stage.kafka()?.delete_records(retail::TOPIC, 0, gone)?;
+        ask(stage, instance, &["resume", "retail"]).map(drop)
+    };
+    while_paused(&started.instance, &["deploy", path(&renamed)?, "--rebuild"], 400)?;
+    started.instance.wait_for(LIMIT, "the partition to stop", |instance| {
+        let Ok(answer) = instance.get("/v1/status") else { return Ok(None) };
+        let stopped = answer.json()?["topics"][0]["stopped"]["0"].to_string();
+        Ok(["offset 0", "400", "were deleted"].iter().all(|words| stopped.contains(words)).then_some(()))
+    })?;
+    let words = ["orders#0/0 was read from offset 0 on, but its log starts at 400", "--yes"];
+    refused(stage, &started.instance, &["deploy", path(&again)?, "--rebuild"], 1, &words)?;
+    while_paused(&started.instance, &["deploy", path(&again)?, "--rebuild", "--yes"], 500)?;
+    started.send(2_000..3_000)?;
+    started.lacks(stage, 500)
 }

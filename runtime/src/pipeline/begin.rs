@@ -27,7 +27,7 @@ pub(super) fn begin(
 }
 
 /// The tables that only this module feeds and that are committed with its records.
-fn own_tables(plan: &Plan, module: &str) -> Option<Vec<usize>> {
+pub(super) fn own_tables(plan: &Plan, module: &str) -> Option<Vec<usize>> {
     let module = plan.modules.iter().find(|of| of.manifest().name == module)?;
     let manifest = module.manifest();
     let path = |name: &str| format!("{}/{name}", manifest.owner);

@@ -1,15 +1,25 @@
 //! Where each table stands in a partition, and whether what comes next can still be read.
 
 use super::Error;
-use super::begin::begin;
+use super::begin::{begin, own_tables};
 use super::bronze::held;
 use super::lane::OwnFloors;
 use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
+use super::releases::Release;
 use super::session::{Gone, Slot};
 use crate::checkpoint::SourcePartition;
 use crate::config::{Config, Start};
+use crate::release::Target;
 use crate::sink::Table;
 use crate::sink::bronze::Held;
+
+/// Where the tables stand in a partition.
+pub(super) struct Floors {
+    /// By table.
+    pub(super) floors: Vec<i64>,
+    /// Whether nothing is missed that the log loses until it is read: no product has read anything of the partition.
+    pub(super) from_beginning: bool,
+}
 
 /// Where each table stands in a partition. A table without an offset starts where the configuration says, or at the oldest record if others
 /// have an offset already.
@@ -20,6 +30,7 @@ use crate::sink::bronze::Held;
 /// | none in this table     | any         | this table starts at the oldest record: the log's start, or bronze's where it reaches that |
 /// | within the log         |             | goes on there |
 /// | below the log's start  | records are gone | goes on in bronze, where it has them up to the log's start; else error |
+/// | there, set by a rebuild that takes what is left, and nothing read since | | goes on at the log's start |
 /// | above the log's end    | recreated   | error |
 /// | gone while it was read, there again | recreated | error |
 ///
@@ -27,12 +38,13 @@ use crate::sink::bronze::Held;
 /// A topic that was recreated is found out before this by its id, where the broker gives one: see `topics.rs`.
 pub(super) fn floors(
     config: &Config,
-    plan: &Plan,
+    release: &Release,
     tables: &[Table],
     whole: &[bool],
     slot: &Slot,
     gone: &[Gone],
-) -> Result<Vec<i64>, Error> {
+) -> Result<Floors, Error> {
+    let plan = &*release.plan;
     let is_of = |table: &usize| plan.tables[*table].topic.is_none_or(|topic| topic == slot.topic);
     let stored = |table: usize| tables[table].offsets().get(&slot.partition);
     // Gold tables are written from state; they hold nothing back.
@@ -40,7 +52,8 @@ pub(super) fn floors(
     let relevant: Vec<usize> = (0..tables.len()).filter(|table| is_of(table) && holds_back(table)).collect();
     let bronze = plan.topics[slot.topic].bronze;
     let held = held(plan, tables, slot.topic, &slot.partition).filter(|_| whole[slot.topic]);
-    let offsets = relevant.iter().filter_map(|table| stored(*table));
+    let made_anew = made_anew(plan, &release.rewinds, tables, &slot.partition);
+    let offsets = relevant.iter().filter(|table| !made_anew.contains(table)).filter_map(|table| stored(*table));
     check(slot, held, bronze.and_then(stored), offsets, gone)?;
     let start = config.topics.get(&*slot.partition.topic).map(|topic| topic.start).unwrap_or_default();
     let is_new = relevant.iter().all(|table| stored(*table).is_none());
@@ -55,7 +68,34 @@ pub(super) fn floors(
         None if relevant.contains(&table) => default,
         _ => smallest,
     };
-    Ok((0..tables.len()).map(floor).collect())
+    let is_unread = |table: &usize| stored(*table).is_none() || made_anew.contains(table);
+    let is_product = |table: &&usize| matches!(plan.tables[**table].kind, TableKind::Silver | TableKind::State);
+    let mut products = relevant.iter().filter(is_product).peekable();
+    let is_kept = held.is_some_and(|held| held.reaches(smallest, slot.log.start));
+    let from_beginning = smallest <= slot.log.start && !is_kept && products.peek().is_some() && products.all(is_unread);
+    Ok(Floors { floors: (0..tables.len()).map(floor).collect(), from_beginning })
+}
+
+/// The own tables of modules that were made anew of what is left of the partition, and have read nothing of it since.
+fn made_anew(
+    plan: &Plan,
+    rewinds: &[(String, i64, Target)],
+    tables: &[Table],
+    partition: &SourcePartition,
+) -> Vec<usize> {
+    let mut found = Vec::new();
+    for (name, _, target) in rewinds.iter().filter(|(_, _, target)| target.takes_what_is_left) {
+        let (own, begin) = (own_tables(plan, name), target.offsets.get(&partition.to_string()).copied());
+        let (Some(own), Some(begin)) = (own, begin) else { continue };
+        let reader = partition.of_reader(name);
+        let stands = |table: usize, of: &SourcePartition| tables[table].offsets().get(of);
+        let is_unread = own.iter().all(|table| stands(*table, partition).is_none_or(|stored| stored == begin))
+            && [DEAD_LETTERS, COMMITS].into_iter().all(|table| stands(table, &reader) == Some(begin));
+        if is_unread {
+            found.extend(own);
+        }
+    }
+    found
 }
 
 /// Whether the partition can be read on from the `offsets` of its tables.

@@ -28,6 +28,8 @@ pub(super) struct Lane {
     pub(super) redrive: Redrive,
     /// Whether the session leaves the partition alone, because modules that it does not run have something to finish there.
     pub(super) is_held: bool,
+    /// See `Assigned::from_beginning`.
+    pub(super) from_beginning: bool,
 }
 
 /// How far the requests about a partition's dead letters are executed.
@@ -75,6 +77,7 @@ impl Lane {
             states: Vec::new(),
             redrive: Redrive::default(),
             is_held: false,
+            from_beginning: false,
         }
     }
 

@@ -22,7 +22,14 @@ pub(super) async fn find(
     yes: bool,
 ) -> Result<(Target, Vec<String>), Refusal> {
     let failed = |error: crate::sink::Error| Refusal::Unavailable(chain(&Error::from(error)));
-    let first = first_read(since_rebuilt(&rows(config, lake).await.map_err(failed)?, &old.name), &old.name);
+    let rows = rows(config, lake).await.map_err(failed)?;
+    let mut first = first_read(since_rebuilt(&rows, &old.name), &old.name);
+    // Where it was rebuilt and has read nothing since, the rebuild did not do what it was to.
+    for (of, from) in first_read(&rows, &old.name).into_iter().filter(|(of, _)| reads(new, of)) {
+        if !first.keys().any(|other| other.topic == of.topic && other.incarnation != of.incarnation) {
+            first.entry(of).or_insert(from);
+        }
+    }
     let is_gone =
         |of: &SourcePartition| first.keys().any(|other| other.topic == of.topic && other.incarnation > of.incarnation);
     let logs =
@@ -30,7 +37,7 @@ pub(super) async fn find(
     let there: Vec<SourcePartition> = first.keys().filter(|of| !is_gone(of)).cloned().collect();
     let starts = with_bronze(config, lake, &there, &logs).await.map_err(failed)?;
     let mut lines = tables(config, lake, old, new).await.map_err(failed)?;
-    let mut target = Target { rebuild: true, ..Target::default() };
+    let mut target = Target { rebuild: true, takes_what_is_left: yes, ..Target::default() };
     for (of, first_read) in &first {
         let is_gone = is_gone(of);
         let start = starts.get(&(of.topic.to_string(), of.partition)).copied().filter(|_| !is_gone);

@@ -4,7 +4,7 @@ use super::Error;
 use super::begin::begin;
 use super::bronze;
 use super::commit::commit_one;
-use super::floors::{floors, own_floors, own_only};
+use super::floors::{Floors, floors, own_floors, own_only};
 use super::lane::Lane;
 use super::others::Others;
 use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
@@ -132,15 +132,16 @@ pub(super) async fn open(
     }
     let whole = bronze::whole(config, lake, plan, &tables, &found.slots).await?;
     let topics = std::mem::take(&mut found.topics);
-    let (stuck, floors) = found.take_stuck(|slot| {
+    let (stuck, found_floors) = found.take_stuck(|slot| {
         topics.check(&tables, slot)?;
-        floors(config, plan, &tables, &whole, slot, gone)
+        floors(config, release, &tables, &whole, slot, gone)
     });
     let mut lanes = Vec::with_capacity(found.slots.len());
-    for ((index, slot), floors) in found.slots.iter().enumerate().zip(floors) {
+    for ((index, slot), Floors { floors, from_beginning }) in found.slots.iter().enumerate().zip(found_floors) {
         let own = own_floors(plan, &tables, slot.topic, &slot.partition, &floors);
         let floors = if plan.catches_up { own_only(floors, &own) } else { floors };
         let mut lane = Lane::new(plan, index, slot.topic, slot.partition.clone(), floors, own);
+        lane.from_beginning = from_beginning;
         lane.redrive = redrives.add(slot, &tables);
         lanes.push(lane);
     }
@@ -259,7 +260,7 @@ impl Found {
     }
 
     /// Takes out the partitions that cannot be read on; of the others, what `floors` says.
-    fn take_stuck(&mut self, floors: impl Fn(&Slot) -> Result<Vec<i64>, Error>) -> (Vec<Stuck>, Vec<Vec<i64>>) {
+    fn take_stuck(&mut self, floors: impl Fn(&Slot) -> Result<Floors, Error>) -> (Vec<Stuck>, Vec<Floors>) {
         let (mut stuck, mut found, mut slots) = (Vec::new(), Vec::new(), Vec::new());
         for (index, slot) in self.slots.drain(..).enumerate() {
             match floors(&slot) {
@@ -292,6 +293,7 @@ impl Found {
             partition: lane.partition.partition,
             start: lane.next,
             with_headers: plan.topics[lane.topic].is_kept,
+            from_beginning: lane.from_beginning,
         };
         let mut sources = Vec::new();
         let mut of_files = Vec::new();

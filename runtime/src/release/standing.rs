@@ -79,6 +79,9 @@ pub struct Target {
     /// Whether the tables are made anew, with whatever columns the module that is active gives them.
     #[serde(default)]
     pub rebuild: bool,
+    /// Whether a rebuild takes what can still be read when it begins, however little that is.
+    #[serde(default)]
+    pub takes_what_is_left: bool,
     /// By partition, of a rebuild: where the records begin that the module has read and that are no longer there, up to `offsets`.
     #[serde(default)]
     pub lost: BTreeMap<String, i64>,

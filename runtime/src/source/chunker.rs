@@ -103,7 +103,13 @@ mod tests {
     use super::*;
 
     fn chunker() -> Chunker {
-        Chunker::new(&[Assigned { topic: "orders".into(), partition: 3, start: 10, with_headers: false }])
+        Chunker::new(&[Assigned {
+            topic: "orders".into(),
+            partition: 3,
+            start: 10,
+            with_headers: false,
+            from_beginning: false,
+        }])
     }
 
     fn record(offset: i64, value: &[u8]) -> Record<'_> {

@@ -249,7 +249,8 @@ mod tests {
         assert_eq!(files.log_range().unwrap(), LogRange { start: 0, end: 3 }, "the last line may go on");
         files = files.whole();
         assert_eq!(files.log_range().unwrap(), LogRange { start: 0, end: 4 });
-        let assigned = Assigned { topic: "t".into(), partition: 0, start: 1, with_headers: false };
+        let assigned =
+            Assigned { topic: "t".into(), partition: 0, start: 1, with_headers: false, from_beginning: false };
         files.assign(&assigned);
         let mut chunker = Chunker::new(&[assigned]);
         files.read(&mut chunker).unwrap();

@@ -174,7 +174,7 @@ impl Kafka {
         });
         let mut list = TopicPartitionList::new();
         for (own, assigned) in assigned {
-            let start = Offset::Offset(assigned.start);
+            let start = if assigned.from_beginning { Offset::Beginning } else { Offset::Offset(assigned.start) };
             list.add_partition_offset(&assigned.topic, assigned.partition, start).map_err(refused)?;
             let topic = CString::new(assigned.topic.as_bytes()).map_err(|e| Error::Configuration(e.to_string()))?;
             reading.queue.forward(&topic, assigned.partition);

@@ -31,6 +31,8 @@ pub struct Assigned {
     pub start: i64,
     /// Whether somebody wants the records' headers: librdkafka unpacks them one by one, and only when asked.
     pub with_headers: bool,
+    /// Whether nobody misses what the log loses until it is read: it is read from its beginning, wherever behind `start` that is by then.
+    pub from_beginning: bool,
 }
 
 /// The first and the next-to-be-written offset of a partition's log.

@@ -48,7 +48,8 @@ pub(crate) fn consume(brokers: &str, mut take: impl FnMut(&lakeward::record::Chu
     let (mut assigned, mut ends) = (Vec::new(), Vec::new());
     for partition in kafka.partitions(retail::TOPIC)? {
         let log = kafka.log_range(retail::TOPIC, partition)?;
-        assigned.push(Assigned { topic: retail::TOPIC.into(), partition, start: log.start, with_headers: false });
+        let (topic, start) = (retail::TOPIC.into(), log.start);
+        assigned.push(Assigned { topic, partition, start, with_headers: false, from_beginning: false });
         ends.push(log.end);
     }
     kafka.assign(&assigned)?;

@@ -82,7 +82,9 @@ impl Source {
             let mut back = Vec::new();
             for partition in partitions {
                 let log = kafka.log_range(topic, partition)?;
-                let part = part(args, &kafka, topic, partition, log, bronze.as_ref())?;
+                let mut part = part(args, &kafka, topic, partition, log, bronze.as_ref())?;
+                // What the log loses until it is read is not compared, as with all that it has lost before.
+                part.assigned.from_beginning = part.assigned.start == log.start;
                 if part.assigned.start < part.end {
                     if part.assigned.start < log.start {
                         back.push((partition, part.assigned.start));
@@ -187,7 +189,8 @@ impl Part {
         }
         let end = to.clamp(range.start, range.end);
         let start = from.clamp(range.start, range.end).min(end);
-        Self { assigned: Assigned { topic: Arc::clone(topic), partition, start, with_headers: false }, end }
+        let topic = Arc::clone(topic);
+        Self { assigned: Assigned { topic, partition, start, with_headers: false, from_beginning: false }, end }
     }
 }
 

@@ -57,8 +57,13 @@ impl Supply {
     /// What is there for a module.
     pub(super) fn events(&self, manifest: &Manifest) -> Result<Supplied, Error> {
         let topic = self.topic(manifest)?;
-        let mut chunker =
-            Chunker::new(&[Assigned { topic: Arc::clone(&topic), partition: 0, start: 0, with_headers: false }]);
+        let mut chunker = Chunker::new(&[Assigned {
+            topic: Arc::clone(&topic),
+            partition: 0,
+            start: 0,
+            with_headers: false,
+            from_beginning: false,
+        }]);
         let what = match &self.file {
             Some(file) => read(file, &mut chunker)?,
             None => {
