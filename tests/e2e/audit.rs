@@ -46,7 +46,7 @@ pub(crate) fn messages(events: &[Event], partitions: i32) -> Vec<Message> {
 /// A verdict.
 pub(crate) struct Verdict {
     code: Option<i32>,
-    report: Value,
+    pub(crate) report: Value,
 }
 
 impl Verdict {

@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         kafka("catch_up::one_that_is_killed_after_silver_joins_all_the_same", Some("silver.after:1")),
         kafka("catch_up::one_that_is_killed_before_its_row_joins_all_the_same", Some("commits.before:1")),
         Case::kafka("catch_up::a_rewound_module_joins_the_others", python, rewound),
+        Case::kafka("catch_up::one_that_cannot_read_on_stops_nobody_else", python, stopped_alone),
         Case::kafka("catch_up::two_instances_catch_up_each_with_its_own", python, shared),
     ]
 }
@@ -218,4 +219,56 @@ fn answered(instance: &mut Instance, domain: &str, count: usize) -> Result<()> {
         let offsets = answer["as_of"]["offsets"].as_object().cloned().unwrap_or_default();
         Ok((offsets.values().filter_map(Value::as_i64).sum::<i64>() == self::offsets(count)).then_some(()))
     })
+}
+
+/// A module that was paused for longer than a partition's log reaches back stops there alone: the other one goes on in it, and it goes on in
+/// the other partitions, until somebody says where it is to go on.
+fn stopped_alone(stage: &Stage) -> Result<()> {
+    let (mut config, producer, events) = world(stage)?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    send(&producer, &events[..2_000])?;
+    both(&mut instance, 2_000)?;
+    order(stage, &instance, &["pause", "retail"])?;
+    send(&producer, &events[2_000..4_000])?;
+    wait_products(&mut instance, &[("wholesale/sales", 4_000)])?;
+    let status = instance.get("/v1/status")?.json()?;
+    let first = |status: &Value, path: &str| {
+        let product = status["products"].as_array()?.iter().find(|product| product["path"] == path)?.clone();
+        product["next_offsets"]["orders#0/0"].as_i64().map(|next| (next, product["next_offsets"].clone()))
+    };
+    let (end, _) = first(&status, "wholesale/sales").context("where the other stands")?;
+    stage.kafka()?.delete_records(retail::TOPIC, 0, end)?;
+    order(stage, &instance, &["resume", "retail"])?;
+    send(&producer, &events[4_000..5_000])?;
+    let stood = instance.wait_for(LIMIT, "it to stop in one partition alone", |instance| {
+        let status = instance.get("/v1/status")?.json()?;
+        let why = status["catch_up"]["stopped"]["orders#0/0"].to_string();
+        let (Some((own, mut all)), Some((_, mut others))) =
+            (first(&status, "retail/sales"), first(&status, "wholesale/sales"))
+        else {
+            return Ok(None);
+        };
+        let is_named = why.contains(&format!("offset {own} of orders/0")) && why.contains("--module");
+        let is_there = others.as_object().is_some_and(|of| of.values().filter_map(Value::as_i64).sum::<i64>() == 5_000);
+        (all["orders#0/0"], others["orders#0/0"]) = (Value::Null, Value::Null);
+        Ok((is_named && is_there && own < end && all == others).then_some(own))
+    })?;
+    let verdict = audit::verify(stage, &config)?.report.to_string();
+    let words = format!("orders#0/0@retail: the module is at {stood}, the log starts at {end}");
+    ensure!(verdict.contains(&words), "no `{words}` in {verdict}");
+    let (code, said) =
+        audit::move_offsets(stage, &config, &["--module", "retail", "--partition", "0", "--to", "earliest"])?;
+    ensure!(code == Some(0) && said.contains(&format!("orders#0/0@retail  {stood} -> {end}")), "{code:?} {said}");
+    both(&mut instance, 5_000)?;
+    together(&mut instance)?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    let lacks = format!(
+        "select (select count(*) from w) - (select count(*) from r) as lacks, \
+         (select count(*) from w where _lakeward_partition = 0 and _lakeward_offset >= {stood} and _lakeward_offset < {end}) as gone"
+    );
+    let tables = [("w", "silver/wholesale/sales"), ("r", "silver/retail/sales")];
+    let found = stage.query(Engine::DuckDb, &tables, &lacks)?;
+    ensure!(found[0]["lacks"] == found[0]["gone"] && found[0]["gone"].as_i64() > Some(0), "{found:?}");
+    audit::holds(stage, &config)
 }

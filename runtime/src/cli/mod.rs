@@ -149,7 +149,7 @@ pub enum OffsetsCommand {
 
 /// Where tables go on reading.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["product", "all"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["product", "module", "all"]))]
 pub struct MoveArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", env = "LAKEWARD_CONFIG")]
@@ -157,11 +157,14 @@ pub struct MoveArgs {
     /// Move one silver product, with the state of the gold products over it
     #[arg(long, value_name = "DOMAIN/PRODUCT")]
     pub product: Option<String>,
+    /// Move all products of one module; the other modules stay
+    #[arg(long, value_name = "MODULE")]
+    pub module: Option<String>,
     /// Move all tables
     #[arg(long)]
     pub all: bool,
-    /// With --all, only this topic
-    #[arg(long, value_name = "TOPIC", requires = "all")]
+    /// With --all or --module, only this topic
+    #[arg(long, value_name = "TOPIC", conflicts_with = "product")]
     pub topic: Option<String>,
     /// Only this partition
     #[arg(long, value_name = "N")]

@@ -15,7 +15,7 @@ use super::drive::{Drive, FOLLOW_EVERY, LOOK_EVERY, MOVES_EVERY, TICK};
 use super::lane::Lane;
 use super::plan::{COMMITS, DEAD_LETTERS, Plan};
 use super::progress::Progress;
-use super::session::{Opened, Slot};
+use super::session::{Opened, Slot, Stuck};
 use super::threads::{Pace, Threads, spawn};
 use super::{Error, Pipeline};
 use crate::clock;
@@ -32,15 +32,21 @@ const MET: i64 = 10;
 /// Looks over which it is seen how fast they come nearer.
 const LOOKS: usize = 10;
 
-/// The names of the modules that have `limit` more records before them than the one that has the fewest.
-pub(super) fn behind(plan: &Plan, opened: &Opened, limit: u64) -> Vec<String> {
+/// The names of the modules that have `limit` more records before them than the one that has the fewest, and of those that cannot read a
+/// partition on that others can. Somebody stays.
+pub(super) fn apart(plan: &Plan, opened: &Opened, limit: u64) -> Vec<String> {
     let left: Vec<i64> = (0..plan.modules.len()).map(|module| left(plan, opened, module)).collect();
-    let apart = apart(&left, i64::try_from(limit).unwrap_or(i64::MAX));
-    apart.map(|module| plan.modules[module].manifest().name.clone()).collect()
+    let behind: Vec<usize> = behind(&left, i64::try_from(limit).unwrap_or(i64::MAX)).collect();
+    let name = |module: usize| &plan.modules[module].manifest().name;
+    let is_at_fault = |module: usize| opened.stuck.iter().any(|stuck| stuck.at_fault.contains(name(module)));
+    let all = 0..plan.modules.len();
+    let apart: Vec<usize> = all.clone().filter(|module| behind.contains(module) || is_at_fault(*module)).collect();
+    let apart = if apart.len() < all.len() { apart } else { behind };
+    apart.into_iter().map(|module| name(module).clone()).collect()
 }
 
 /// The indices of those that have more than `limit` more than the one that has the fewest.
-fn apart(left: &[i64], limit: i64) -> impl Iterator<Item = usize> {
+fn behind(left: &[i64], limit: i64) -> impl Iterator<Item = usize> {
     let least = left.iter().copied().min().unwrap_or(0);
     left.iter().enumerate().filter(move |(_, left)| *left - least > limit).map(|(index, _)| index)
 }
@@ -78,6 +84,8 @@ pub(super) struct CatchUp {
     until: watch::Sender<Until>,
     ended: oneshot::Receiver<(Committer, Result<(), Error>)>,
     thread: JoinHandle<()>,
+    /// Partitions that the modules cannot read: they stay apart for as long as there are any.
+    pub(super) stuck: Vec<Stuck>,
 }
 
 /// How long it goes on.
@@ -123,6 +131,7 @@ impl CatchUp {
     pub(super) fn start(
         whole: Arc<Plan>,
         (own, threads): (Committer, Threads),
+        stuck: Vec<Stuck>,
         live: &Committer,
     ) -> Result<Self, Error> {
         let modules: Vec<String> = own.plan.modules.iter().map(|module| module.manifest().name.clone()).collect();
@@ -146,7 +155,7 @@ impl CatchUp {
                 let _ = sender.send(ended);
             }
         })?;
-        Ok(Self { whole, modules, distance, looks: VecDeque::new(), until, ended, thread })
+        Ok(Self { whole, modules, distance, looks: VecDeque::new(), until, ended, thread, stuck })
     }
 
     /// Whether it came to its end: the modules have met the others, or something went wrong.
@@ -167,7 +176,9 @@ impl CatchUp {
         let expected_at = (nearer > 0).then(|| Time(now_ms + records_left.saturating_mul(elapsed_ms) / nearer));
         #[expect(clippy::cast_precision_loss, reason = "a figure for people: 53 bits are enough")]
         let records_per_second = nearer as f64 * 1000.0 / elapsed_ms as f64;
-        status::CatchUp { modules: self.modules.clone(), records_left, records_per_second, expected_at }
+        let why = |stuck: &Stuck| (stuck.slot.partition.to_string(), stuck.error.to_string());
+        let stopped = self.stuck.iter().map(why).collect();
+        status::CatchUp { modules: self.modules.clone(), records_left, records_per_second, expected_at, stopped }
     }
 
     /// Tells it to commit what it has read, and to end.
@@ -233,7 +244,8 @@ async fn read(
             // A worker that could not go on says so without being asked.
             result?;
         }
-        if threads.is_reader_gone() || distance.records() <= met {
+        let has_met = committer.stopped.is_empty() && distance.records() <= met;
+        if threads.is_reader_gone() || has_met {
             return Ok(());
         }
         if committer.is_due(committer.progress.lag()) {
@@ -274,7 +286,7 @@ mod tests {
 
     #[test]
     fn only_those_far_behind_the_first_are_read_apart() {
-        let check = |left: &[i64], expected: &[usize]| assert_eq!(apart(left, 100).collect::<Vec<_>>(), expected);
+        let check = |left: &[i64], expected: &[usize]| assert_eq!(behind(left, 100).collect::<Vec<_>>(), expected);
         check(&[], &[]);
         // Who is alone has nobody to hold up, however long the way is.
         check(&[1_000_000], &[]);

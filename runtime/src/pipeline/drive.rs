@@ -94,8 +94,9 @@ impl Drive<'_> {
     }
 
     /// Whether the log of a partition that could not be read has come to hold what the tables lack.
-    async fn is_mended(&self, config: &Arc<Config>) -> bool {
-        let outside: Vec<(String, i32, i64)> = self.stuck.iter().filter_map(Stuck::outside).collect();
+    async fn is_mended(&self, config: &Arc<Config>, catch_up: Option<&CatchUp>) -> bool {
+        let stuck = self.stuck.iter().chain(catch_up.into_iter().flat_map(|catch_up| &catch_up.stuck));
+        let outside: Vec<(String, i32, i64)> = stuck.filter_map(Stuck::outside).collect();
         let config = Arc::clone(config);
         let asked = tokio::task::spawn_blocking(move || {
             outside.iter().any(|(topic, partition, stored)| {
@@ -193,7 +194,9 @@ impl Pipeline {
             if now.duration_since(asked) >= PARTITIONS_EVERY {
                 asked = now;
                 let known = committer.slots.len() + committer.others.slots.len() + drive.stuck.len();
-                if drive.is_mended(&self.config).await || self.has_new_partitions(&committer.plan, known).await {
+                if drive.is_mended(&self.config, catch_up).await
+                    || self.has_new_partitions(&committer.plan, known).await
+                {
                     return Ok(End::Anew);
                 }
             }

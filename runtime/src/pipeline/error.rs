@@ -136,7 +136,7 @@ pub enum Error {
     /// The log does not hold the offset at which the tables stand.
     #[error(
         "the tables are at offset {stored} of {topic}/{partition}, but the log holds {start} to {end}: {explanation}; \
-         `lakeward offsets move` says where to go on, of a recreated topic with --new-incarnation"
+         `lakeward offsets move` says where to go on, for one module with --module, of a recreated topic with --all and --new-incarnation"
     )]
     OutOfLog {
         /// The topic.

@@ -53,8 +53,13 @@ pub(super) fn floors(
     let bronze = plan.topics[slot.topic].bronze;
     let held = held(plan, tables, slot.topic, &slot.partition).filter(|_| whole[slot.topic]);
     let made_anew = made_anew(plan, &release.rewinds, tables, &slot.partition);
-    let offsets = relevant.iter().filter(|table| !made_anew.contains(table)).filter_map(|table| stored(*table));
-    check(slot, held, bronze.and_then(stored), offsets, gone)?;
+    let is_anew =
+        |table: &usize| made_anew.iter().any(|name| own_tables(plan, name).is_some_and(|own| own.contains(table)));
+    let log = Log { slot, held, gone };
+    log.check(relevant.iter().filter(|table| !is_anew(table)).filter_map(|table| stored(*table)))?;
+    log.check(bronze.and_then(stored).filter(|bronze| *bronze >= slot.log.start))?;
+    let readers = plan.readers(slot.topic).filter(|name| !made_anew.contains(name));
+    log.check(readers.flat_map(|name| stands(plan, tables, name, &slot.partition)))?;
     let start = config.topics.get(&*slot.partition.topic).map(|topic| topic.start).unwrap_or_default();
     let is_new = relevant.iter().all(|table| stored(*table).is_none());
     let oldest = Held::oldest(held, slot.log.start);
@@ -68,7 +73,7 @@ pub(super) fn floors(
         None if relevant.contains(&table) => default,
         _ => smallest,
     };
-    let is_unread = |table: &usize| stored(*table).is_none() || made_anew.contains(table);
+    let is_unread = |table: &usize| stored(*table).is_none() || is_anew(table);
     let is_product = |table: &&usize| matches!(plan.tables[**table].kind, TableKind::Silver | TableKind::State);
     let mut products = relevant.iter().filter(is_product).peekable();
     let is_kept = held.is_some_and(|held| held.reaches(smallest, slot.log.start));
@@ -76,60 +81,85 @@ pub(super) fn floors(
     Ok(Floors { floors: (0..tables.len()).map(floor).collect(), from_beginning })
 }
 
-/// The own tables of modules that were made anew of what is left of the partition, and have read nothing of it since.
-fn made_anew(
+/// The modules that were made anew of what is left of the partition, and have read nothing of it since.
+fn made_anew<'a>(
     plan: &Plan,
-    rewinds: &[(String, i64, Target)],
+    rewinds: &'a [(String, i64, Target)],
     tables: &[Table],
     partition: &SourcePartition,
-) -> Vec<usize> {
-    let mut found = Vec::new();
-    for (name, _, target) in rewinds.iter().filter(|(_, _, target)| target.takes_what_is_left) {
+) -> Vec<&'a str> {
+    let is_unread = |(name, _, target): &&(String, i64, Target)| {
         let (own, begin) = (own_tables(plan, name), target.offsets.get(&partition.to_string()).copied());
-        let (Some(own), Some(begin)) = (own, begin) else { continue };
+        let (Some(own), Some(begin)) = (own, begin) else { return false };
         let reader = partition.of_reader(name);
         let stands = |table: usize, of: &SourcePartition| tables[table].offsets().get(of);
-        let is_unread = own.iter().all(|table| stands(*table, partition).is_none_or(|stored| stored == begin))
-            && [DEAD_LETTERS, COMMITS].into_iter().all(|table| stands(table, &reader) == Some(begin));
-        if is_unread {
-            found.extend(own);
-        }
-    }
-    found
+        own.iter().all(|table| stands(*table, partition).is_none_or(|stored| stored == begin))
+            && [DEAD_LETTERS, COMMITS].into_iter().all(|table| stands(table, &reader) == Some(begin))
+    };
+    let takes_what_is_left = rewinds.iter().filter(|(_, _, target)| target.takes_what_is_left);
+    takes_what_is_left.filter(is_unread).map(|(name, ..)| name.as_str()).collect()
 }
 
-/// Whether the partition can be read on from the `offsets` of its tables.
-fn check(
-    slot: &Slot,
+/// What can be read of a partition.
+struct Log<'a> {
+    slot: &'a Slot,
     held: Option<Held>,
-    bronze: Option<i64>,
-    offsets: impl Iterator<Item = i64>,
-    gone: &[Gone],
-) -> Result<(), Error> {
-    let was_gone = |offset: i64| {
-        let is_it = |gone: &Gone| *gone == (slot.partition.topic.to_string(), slot.partition.partition, offset);
-        gone.iter().any(is_it)
-    };
-    let is_kept = |offset: i64| held.is_some_and(|held| held.reaches(offset, slot.log.start));
-    for offset in offsets.chain(bronze.filter(|bronze| *bronze >= slot.log.start)) {
-        let explanation = match offset {
-            _ if offset < slot.log.start && is_kept(offset) => continue,
-            _ if offset < slot.log.start => "records were deleted before they were read",
-            _ if offset > slot.log.end => "the topic was recreated, or its log was cut",
-            // A log does not grow back: what was gone once and is there now is another's.
-            _ if was_gone(offset) => "the topic was recreated while it was read",
-            _ => continue,
+    gone: &'a [Gone],
+}
+
+impl Log<'_> {
+    /// Whether the partition can be read on from these offsets.
+    fn check(&self, offsets: impl IntoIterator<Item = i64>) -> Result<(), Error> {
+        let Slot { partition, log, .. } = self.slot;
+        let was_gone = |offset: i64| {
+            let is_it = |gone: &Gone| *gone == (partition.topic.to_string(), partition.partition, offset);
+            self.gone.iter().any(is_it)
         };
-        return Err(Error::OutOfLog {
-            topic: slot.partition.topic.to_string(),
-            partition: slot.partition.partition,
-            stored: offset,
-            start: slot.log.start,
-            end: slot.log.end,
-            explanation,
-        });
+        let is_kept = |offset: i64| self.held.is_some_and(|held| held.reaches(offset, log.start));
+        for offset in offsets {
+            let explanation = match offset {
+                _ if offset < log.start && is_kept(offset) => continue,
+                _ if offset < log.start => "records were deleted before they were read",
+                _ if offset > log.end => "the topic was recreated, or its log was cut",
+                // A log does not grow back: what was gone once and is there now is another's.
+                _ if was_gone(offset) => "the topic was recreated while it was read",
+                _ => continue,
+            };
+            return Err(Error::OutOfLog {
+                topic: partition.topic.to_string(),
+                partition: partition.partition,
+                stored: offset,
+                start: log.start,
+                end: log.end,
+                explanation,
+            });
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Where a module's own tables stand in a partition, and its progress in those that all feed: nowhere before it has read anything.
+fn stands(plan: &Plan, tables: &[Table], module: &str, partition: &SourcePartition) -> Vec<i64> {
+    let own = own_tables(plan, module).unwrap_or_default().into_iter();
+    let mut stands: Vec<i64> = own.filter_map(|table| tables[table].offsets().get(partition)).collect();
+    if !stands.is_empty() {
+        let reader = partition.of_reader(module);
+        stands.extend([DEAD_LETTERS, COMMITS].into_iter().filter_map(|table| tables[table].offsets().get(&reader)));
+    }
+    stands
+}
+
+/// The modules that cannot read a partition on, where others can.
+pub(super) fn at_fault(release: &Release, tables: &[Table], whole: &[bool], slot: &Slot, gone: &[Gone]) -> Vec<String> {
+    let plan = &*release.plan;
+    let held = held(plan, tables, slot.topic, &slot.partition).filter(|_| whole[slot.topic]);
+    let made_anew = made_anew(plan, &release.rewinds, tables, &slot.partition);
+    let log = Log { slot, held, gone };
+    let readers: Vec<&str> = plan.readers(slot.topic).collect();
+    let cannot =
+        |name: &&&str| !made_anew.contains(*name) && log.check(stands(plan, tables, name, &slot.partition)).is_err();
+    let found: Vec<String> = readers.iter().filter(cannot).map(|name| (*name).to_owned()).collect();
+    if found.len() < readers.len() { found } else { Vec::new() }
 }
 
 /// Where the tables that all modules feed stand for the modules that read a topic.

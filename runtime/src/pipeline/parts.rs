@@ -34,7 +34,7 @@ pub(super) struct Running {
 }
 
 impl Parts {
-    /// Parts the modules that are far behind from the others, if that `may` be.
+    /// Parts the modules that are far behind, or cannot read a partition on that others can, from the others, if that `may` be.
     pub(super) async fn of(
         pipeline: &Pipeline,
         release: Release,
@@ -46,7 +46,7 @@ impl Parts {
     ) -> Result<Self, Error> {
         let whole = Arc::clone(&release.plan);
         let behind = match may && opened.begun.iter().all(|begun| begun.runs) {
-            true => catch_up::behind(&whole, &opened, pipeline.config.catch_up.behind),
+            true => catch_up::apart(&whole, &opened, pipeline.config.catch_up.behind),
             false => Vec::new(),
         };
         if behind.is_empty() {
@@ -93,8 +93,11 @@ impl Parts {
             Some((release, opened)) => {
                 let mut session = opened.restore(&pipeline.config, lake, &release.plan).await?;
                 views.extend(session.views.iter().map(Arc::clone));
-                std::mem::take(&mut session.stuck).iter().for_each(|stuck| pipeline.passed_over(stuck));
-                Some((release, session))
+                let mut stuck = std::mem::take(&mut session.stuck);
+                let names = || release.plan.modules.iter().map(|module| module.manifest().name.clone()).collect();
+                stuck.iter_mut().for_each(|stuck| stuck.at_fault = names());
+                stuck.iter().for_each(|stuck| pipeline.passed_over(stuck));
+                Some((release, session, stuck))
             }
         };
         pipeline.publish(&whole, lake, views, still);
@@ -107,9 +110,9 @@ impl Parts {
         let (committer, threads) = pipeline.start(&release.plan, lake.clone(), session, &stuck, &numbers)?;
         let catch_up = match apart {
             None => None,
-            Some((release, session)) => {
-                let own = pipeline.start(&release.plan, lake.clone(), session, &[], &numbers)?;
-                Some(CatchUp::start(whole, own, &committer)?)
+            Some((release, session, stuck)) => {
+                let own = pipeline.start(&release.plan, lake.clone(), session, &stuck, &numbers)?;
+                Some(CatchUp::start(whole, own, stuck, &committer)?)
             }
         };
         let (state, readiness) = standing(&committer.slots, &committer.stopped);

@@ -103,7 +103,10 @@ impl Pipeline {
         loop {
             let result = self.session(options, &mut stop, &mut summary, membership, &gone, &mut torn).await;
             if let Err(Error::Source(source::Error::OutOfRange { topic, partition, offset })) = &result {
-                gone.push((topic.clone(), *partition, *offset));
+                let found = (topic.clone(), *partition, *offset);
+                if !gone.contains(&found) {
+                    gone.push(found);
+                }
             }
             summary.seconds = started.elapsed().as_secs_f64();
             match result {
@@ -171,7 +174,12 @@ impl Pipeline {
     }
 
     pub(super) fn passed_over(&self, stuck: &Stuck) {
-        tracing::error!(error = %stuck.error, "a partition is not read; the others go on");
+        match stuck.at_fault.as_slice() {
+            [] => tracing::error!(error = %stuck.error, "a partition is not read; the others go on"),
+            modules => {
+                tracing::error!(?modules, error = %stuck.error, "a partition is not read by these modules; the others go on")
+            }
+        }
         self.failed(&stuck.error.to_string());
     }
 

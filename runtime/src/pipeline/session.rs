@@ -4,7 +4,7 @@ use super::Error;
 use super::begin::begin;
 use super::bronze;
 use super::commit::commit_one;
-use super::floors::{Floors, floors, own_floors, own_only};
+use super::floors::{Floors, at_fault, floors, own_floors, own_only};
 use super::lane::Lane;
 use super::others::Others;
 use super::plan::{COMMITS, DEAD_LETTERS, Plan, TableKind};
@@ -61,6 +61,8 @@ pub(super) type Gone = (String, i32, i64);
 pub(super) struct Stuck {
     pub(super) slot: Slot,
     pub(super) error: Error,
+    /// The modules that it is for, where others could go on.
+    pub(super) at_fault: Vec<String>,
 }
 
 impl Stuck {
@@ -132,10 +134,13 @@ pub(super) async fn open(
     }
     let whole = bronze::whole(config, lake, plan, &tables, &found.slots).await?;
     let topics = std::mem::take(&mut found.topics);
-    let (stuck, found_floors) = found.take_stuck(|slot| {
+    let (mut stuck, found_floors) = found.take_stuck(|slot| {
         topics.check(&tables, slot)?;
         floors(config, release, &tables, &whole, slot, gone)
     });
+    for of in stuck.iter_mut().filter(|of| matches!(of.error, Error::OutOfLog { .. })) {
+        of.at_fault = at_fault(release, &tables, &whole, &of.slot, gone);
+    }
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), Floors { floors, from_beginning }) in found.slots.iter().enumerate().zip(found_floors) {
         let own = own_floors(plan, &tables, slot.topic, &slot.partition, &floors);
@@ -271,7 +276,7 @@ impl Found {
                 }
                 Err(error) => {
                     self.files.retain(|(of, _)| *of != index);
-                    stuck.push(Stuck { slot, error });
+                    stuck.push(Stuck { slot, error, at_fault: Vec::new() });
                 }
             }
         }

@@ -280,6 +280,8 @@ pub struct CatchUp {
     pub records_per_second: f64,
     /// When they meet, if it goes on so; `None` while they do not come nearer.
     pub expected_at: Option<Time>,
+    /// By partition, `orders#0/3`: why they cannot read it on. They stay apart until that is mended.
+    pub stopped: BTreeMap<String, String>,
 }
 
 /// How fast records are being read.

@@ -2,7 +2,7 @@
 
 use super::super::Error;
 use super::lake::{self, TableName};
-use super::plan::{Plan, Target, Wanted};
+use super::plan::{Plan, Target, Wanted, What};
 use crate::audit::{Log, Subjects, client, first_at_or_behind};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::clock::Clock;
@@ -60,16 +60,20 @@ pub(super) async fn run(
             missing.path
         ));
     }
-    let plan = Plan::new(&tables, &standing.offsets, &targets)?;
+    let plan = Plan::new(&tables, wanted.module(), &standing.offsets, &targets)?;
     refuse_doubles(config, warehouse, subjects, &plan).await?;
     if plan.unread() > 0 && !wanted.yes {
-        let words = if wanted.product.is_some() { "by this product" } else { "by anything" };
+        let words = match wanted.what {
+            What::Product(_) => "by this product",
+            What::Module(_) => "by this module",
+            What::All => "by anything",
+        };
         return refused(format!("{} records would never be read {words}; say --yes if that is meant", plan.unread()));
     }
     if plan.steps.is_empty() {
         return Ok("everything is there already\n".to_owned());
     }
-    carry_out(config, warehouse, &tables, &plan, &targets, &found.ids).await
+    carry_out(config, warehouse, &tables, wanted, &plan, &targets, &found.ids).await
 }
 
 fn refused<T>(reason: String) -> Result<T, Error> {
@@ -176,6 +180,7 @@ async fn carry_out(
     config: &Config,
     warehouse: &Warehouse,
     tables: &[TableName],
+    wanted: &Wanted,
     plan: &Plan,
     targets: &BTreeMap<SourcePartition, (i64, Log)>,
     ids: &BTreeMap<String, String>,
@@ -202,8 +207,9 @@ async fn carry_out(
         }
         versions.insert(path.clone(), table.version().into());
     }
-    let mut offsets: BTreeMap<String, [i64; 2]> = targets
-        .iter()
+    // Of one module, what all share stays.
+    let of_all = targets.iter().filter(|_| wanted.module().is_none());
+    let mut offsets: BTreeMap<String, [i64; 2]> = of_all
         .map(|(partition, (next, _))| {
             (partition.to_string(), [plan.from.get(partition).copied().unwrap_or(*next), *next])
         })
@@ -259,7 +265,8 @@ mod tests {
         let standing = BTreeMap::from([("silver/a/b".to_owned(), stands)]);
         let plan = |held, target: Option<i64>| {
             let log = readable(log, held);
-            Plan::new(&tables, &standing, &[(partition.clone(), (target.unwrap_or(log.start), log))].into()).unwrap()
+            Plan::new(&tables, None, &standing, &[(partition.clone(), (target.unwrap_or(log.start), log))].into())
+                .unwrap()
         };
         let held = Some(Held { since: 100, next: 500 });
         assert!(plan(held, None).steps.is_empty(), "the earliest is where the table stands");

@@ -18,8 +18,7 @@ use std::sync::Arc;
 /// What somebody wants.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    /// The silver product to move, by index; `None` for all tables.
-    pub(super) product: Option<usize>,
+    pub(super) what: What,
     /// The only topic to move.
     pub(super) topic: Option<String>,
     /// The only partition to move.
@@ -27,6 +26,17 @@ pub(super) struct Wanted {
     pub(super) to: Target,
     pub(super) new_incarnation: bool,
     pub(super) yes: bool,
+}
+
+/// What is to move.
+#[derive(Debug)]
+pub(super) enum What {
+    /// All tables.
+    All,
+    /// A silver product, by index.
+    Product(usize),
+    /// A module: its own tables, and its progress in those that all modules feed.
+    Module(String),
 }
 
 /// Where to.
@@ -60,10 +70,9 @@ impl Wanted {
         let Some(to) = Target::parse(&args.to) else {
             return refused(format!("--to {} is none of earliest, latest, an RFC 3339 time and an offset", args.to));
         };
-        let product = match &args.product {
-            None => None,
-            Some(path) => match subjects.silver.iter().position(|silver| silver.path == *path) {
-                Some(index) => Some(index),
+        let what = match (&args.product, &args.module) {
+            (Some(path), _) => match subjects.silver.iter().position(|silver| silver.path == *path) {
+                Some(index) => What::Product(index),
                 None if subjects.golds.iter().any(|gold| gold.path == *path) => {
                     return refused(format!(
                         "{path} is a gold product: it follows the silver product that it aggregates"
@@ -71,8 +80,13 @@ impl Wanted {
                 }
                 None => return refused(format!("there is no product {path}")),
             },
+            (None, Some(module)) if subjects.modules.iter().any(|known| known.name == *module) => {
+                What::Module(module.clone())
+            }
+            (None, Some(module)) => return refused(format!("there is no module {module}")),
+            (None, None) => What::All,
         };
-        if args.new_incarnation && product.is_some() {
+        if args.new_incarnation && !args.all {
             return refused("a topic that was made anew is so for all products: use --all".to_owned());
         }
         if let Some(topic) = &args.topic
@@ -84,33 +98,43 @@ impl Wanted {
             return refused("a topic that was made anew is so in all partitions: leave --partition out".to_owned());
         }
         let (topic, partition) = (args.topic.clone(), args.partition);
-        Ok(Self { product, topic, partition, to, new_incarnation: args.new_incarnation, yes: args.yes })
+        Ok(Self { what, topic, partition, to, new_incarnation: args.new_incarnation, yes: args.yes })
+    }
+
+    /// The module to move, where it is one.
+    pub(super) fn module(&self) -> Option<&str> {
+        if let What::Module(module) = &self.what { Some(module) } else { None }
     }
 
     /// The topics that move.
     pub(super) fn topics(&self, subjects: &Subjects) -> Vec<Arc<str>> {
-        match self.product {
-            Some(product) => vec![Arc::clone(&subjects.silver[product].topic)],
-            None => subjects
-                .topics()
-                .into_iter()
-                .filter(|topic| self.topic.as_deref().is_none_or(|only| only == &**topic))
-                .collect(),
-        }
+        let is_it = |topic: &Arc<str>| match &self.what {
+            What::Product(product) => subjects.silver[*product].topic == *topic,
+            What::Module(module) => {
+                subjects.modules.iter().any(|known| known.name == *module && known.topics.contains(topic))
+            }
+            What::All => true,
+        };
+        let all = subjects.topics().into_iter().filter(is_it);
+        all.filter(|topic| self.topic.as_deref().is_none_or(|only| only == &**topic)).collect()
     }
 
     /// The tables that move, in the order of a group commit; the gold tables follow by themselves.
     pub(super) fn tables(&self, subjects: &Subjects) -> Vec<TableName> {
+        let is_own = |product: usize, table: &TableName| {
+            table.path == subjects.silver[product].table()
+                || subjects.golds_of(product).any(|gold| table.path == subjects.golds[gold].state_table())
+        };
+        let is_it = |table: &TableName| match &self.what {
+            What::Product(product) => is_own(*product, table),
+            What::Module(module) => {
+                let mut products = (0..subjects.silver.len()).filter(|at| subjects.silver[*at].module == *module);
+                table.topic.is_none() || products.any(|product| is_own(product, table))
+            }
+            What::All => true,
+        };
         let gold = |table: &TableName| table.path.starts_with("gold/");
-        let mut tables: Vec<TableName> = lake::tables(subjects).into_iter().filter(|table| !gold(table)).collect();
-        if let Some(product) = self.product {
-            let own = |table: &TableName| {
-                table.path == subjects.silver[product].table()
-                    || subjects.golds_of(product).any(|gold| table.path == subjects.golds[gold].state_table())
-            };
-            tables.retain(own);
-        }
-        tables
+        lake::tables(subjects).into_iter().filter(|table| !gold(table) && is_it(table)).collect()
     }
 }
 
@@ -128,9 +152,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Plans the move of `tables` to `targets`, where `logs` says what each partition holds.
+    /// Plans the move of `tables` to `targets`, each with what its partition holds. Of one `module`, only its own progress moves in the tables
+    /// that all feed.
     pub(super) fn new(
         tables: &[TableName],
+        module: Option<&str>,
         standing: &BTreeMap<String, Checkpoint>,
         targets: &BTreeMap<SourcePartition, (i64, Log)>,
     ) -> Result<Self, Error> {
@@ -150,10 +176,16 @@ impl Plan {
                 |partition: &SourcePartition| table.topic.as_ref().is_none_or(|topic| *topic == partition.topic);
             for (partition, (target, log)) in targets.iter().filter(|(partition, _)| follows(partition)) {
                 let from = offsets.and_then(|offsets| offsets.get(partition));
-                plan.add(&table.path, partition, from, *target, *log);
+                if module.is_none() || table.topic.is_some() {
+                    plan.add(&table.path, partition, from, *target, *log);
+                }
                 // In the tables that all feed, modules that stand apart go there with the others.
                 let own = offsets.into_iter().flat_map(Checkpoint::iter);
-                for (own, from) in own.filter(|(own, _)| own.reader.is_some() && own.of_all() == *partition) {
+                let moves = |of: &SourcePartition| {
+                    let is_wanted = |reader: &Arc<str>| module.is_none_or(|module| **reader == *module);
+                    of.of_all() == *partition && of.reader.as_ref().is_some_and(is_wanted)
+                };
+                for (own, from) in own.filter(|(own, _)| moves(own)) {
                     plan.add(&table.path, own, Some(from), *target, *log);
                 }
             }
@@ -201,7 +233,7 @@ mod tests {
         let tables = [TableName { path: "silver/a/b".into(), topic: Some("orders".into()) }];
         let offsets = stored.map(|stored| [(at(0), stored)].into_iter().collect()).unwrap_or_default();
         let standing = [("silver/a/b".to_owned(), offsets)].into_iter().collect();
-        Plan::new(&tables, &standing, &[(at(0), (target, LOG))].into_iter().collect())
+        Plan::new(&tables, None, &standing, &[(at(0), (target, LOG))].into_iter().collect())
     }
 
     #[test]
