@@ -106,7 +106,7 @@ fn nowhere_to_go(stage: &Stage, instance: &Instance) -> Result<()> {
         instance,
         &["rollback", "retail"],
         1,
-        &["the module does not fit the pipeline", "silver/retail/sales"],
+        &["the module does not fit the pipeline", "silver/retail/sales", "deploy --rebuild"],
     )?;
     refused(stage, instance, &["rewind", "retail", "--to", "1"], 1, &["there is nothing before that"])?;
     ensure!(instance.get("/v1/modules/retail")?.json()? == before, "something changed: {before}");

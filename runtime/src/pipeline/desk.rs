@@ -8,7 +8,7 @@ use super::releases::{Release, Releases};
 use super::shadows::Shadows;
 use super::{rewind, target};
 use crate::clock::Clock;
-use crate::release::compare::{self, Condition};
+use crate::release::compare::{self, Condition, Report, grouped};
 use crate::release::{Action, AppendError, Deployment, Standing, Target};
 use crate::serve::Site;
 use crate::serve::orders::{Accepted, Act, Operator, Order, Refusal, Reply};
@@ -127,9 +127,12 @@ impl Desk {
         let stands = standing.active().unwrap_or_default().to_owned();
         standing.apply(&Deployment { sequence: after + 1, ..deployment.clone() });
         // Everything that a start would find wrong is found now.
-        let planned = releases.release_with(Some((&module, &standing))).await.map_err(|error| unfit(&error))?;
+        let is_before_rebuild =
+            action == Action::Rollback && standing.rewind.as_ref().is_some_and(|(_, target)| target.rebuild);
+        let unfit = |error: Error| if is_before_rebuild { unfit_before_rebuild(&error) } else { unfit(&error) };
+        let planned = releases.release_with(Some((&module, &standing))).await.map_err(unfit)?;
         let running = self.next.borrow().as_ref().map(|release| Arc::clone(&release.plan));
-        releases.check_tables(&planned, running.as_deref()).await.map_err(|error| unfit(&error))?;
+        releases.check_tables(&planned, running.as_deref()).await.map_err(unfit)?;
         if is_question {
             let (digest, version) = (stands, version.unwrap_or_default());
             return Ok(Accepted { module, sequence: after, digest, version, changes });
@@ -221,7 +224,9 @@ impl Desk {
             return Err(Refusal::Unfit("the shadow is not promoted".to_owned(), unmet));
         }
         let module = releases.module(name, &digest).await.map_err(|error| unavailable(&error))?;
-        let changes = fit(releases, name, &standing, module.manifest()).await?;
+        let mut changes = vec![compared(report.as_ref())];
+        tracing::info!(module = name, digest, "{}", changes[0]);
+        changes.extend(fit(releases, name, &standing, module.manifest()).await?);
         Ok(Decided {
             module: name.to_owned(),
             standing,
@@ -275,6 +280,23 @@ async fn is_rebuilt(releases: &Releases, lake: &Warehouse, name: &str, standing:
         return Ok(());
     }
     Err(Refusal::Conflict(format!("the products of module {name} are still to be emptied for a rebuild")))
+}
+
+/// Over what a promotion is decided.
+fn compared(report: Option<&Report>) -> String {
+    let Some(Report { records, rows, rejects, .. }) = report.filter(|report| report.records > 0) else {
+        return "nothing was compared".to_owned();
+    };
+    format!(
+        "compared over {} records: {} rows the same, {} changed, {} only in the old, {} only in the new; {} rejects gained, {} lost",
+        grouped(*records),
+        grouped(rows.same),
+        grouped(rows.changed),
+        grouped(rows.only_old),
+        grouped(rows.only_new),
+        grouped(rejects.gained),
+        grouped(rejects.lost)
+    )
 }
 
 async fn rollback(releases: &mut Releases, operator: &Operator, name: &str) -> Result<Decided, Refusal> {
@@ -372,6 +394,12 @@ pub(super) fn unfit(error: &Error) -> Refusal {
         return unavailable(error);
     }
     Refusal::Unfit("the module does not fit the pipeline".to_owned(), vec![chain(error)])
+}
+
+/// The same of an older module whose products were made anew since.
+fn unfit_before_rebuild(error: &Error) -> Refusal {
+    let way = "the products were rebuilt since it ran: `lakeward deploy --rebuild` with its file makes them anew by it";
+    Refusal::Unfit("the module does not fit the pipeline".to_owned(), vec![chain(error), way.to_owned()])
 }
 
 pub(super) fn unavailable(error: &Error) -> Refusal {

@@ -405,6 +405,7 @@ fn decision(deployment: &Deployment) -> Decision {
         action: deployment.action.name().to_owned(),
         digest: deployment.digest.clone(),
         version: deployment.version.clone(),
+        micro_batch: deployment.target.as_ref().map(|target| target.micro_batch),
         who: deployment.who.clone(),
         why: deployment.why.clone(),
         at: Time(deployment.at_ms),

@@ -101,24 +101,28 @@ pub(super) fn own_tables(manifest: &Manifest) -> Vec<String> {
 
 /// The index of the row that stays.
 fn choose(rows: &[Row], module: &str, to: &str, now_ms: i64) -> Result<usize, Refusal> {
+    let ran = |row: &&Row| row.is_micro_batch() && row.modules.contains_key(module);
+    let all = || rows.iter().enumerate().filter(|(_, row)| ran(row));
+    let may_be_digest = to.len() >= 6 && to.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_digest = || all().any(|(_, row)| row.modules[module].starts_with(to));
+    let is_to_come = |number: i64| all().next_back().is_some_and(|(_, newest)| number > newest.micro_batch);
     let wanted = match (to.parse(), chrono::DateTime::parse_from_rfc3339(to)) {
-        (Ok(number), _) => Wanted::MicroBatch(number),
+        // A digest may begin with digits that would be a number.
+        (Ok(number), _) if !(may_be_digest && is_to_come(number) && is_digest()) => Wanted::MicroBatch(number),
         (_, Ok(time)) => Wanted::Time(time.timestamp_millis()),
-        _ if to.len() >= 6 && to.bytes().all(|byte| byte.is_ascii_hexdigit()) => Wanted::Digest(to),
+        _ if may_be_digest => Wanted::Digest(to),
         _ => {
             let what = "a micro-batch's number, an RFC 3339 time, or the first digits (6 at least) of a digest to go back before";
             return Err(Refusal::Unfit(format!("{to:?} is not {what}"), Vec::new()));
         }
     };
-    let ran = |row: &&Row| row.is_micro_batch() && row.modules.contains_key(module);
-    let all = || rows.iter().enumerate().filter(|(_, row)| ran(row));
     let Some((_, newest)) = all().next_back() else {
         return Err(Refusal::Conflict(format!("module {module} has committed nothing yet")));
     };
     let found = match wanted {
         Wanted::MicroBatch(number) if number > newest.micro_batch => {
             return Err(Refusal::Conflict(format!(
-                "micro-batch {number} is in the future, the newest is {}",
+                "micro-batch {number} is in the future, or was undone: the newest is {}",
                 newest.micro_batch
             )));
         }
@@ -309,7 +313,10 @@ mod tests {
 
     #[track_caller]
     fn check(to: &str, expected: Result<i64, &str>) {
-        let rows = [row(1, 1_000, "aaaaaaaa"), row(2, 2_000, "bbbbbbbb"), row(5, 3_000, "bbbbbbbb")];
+        let digests = ["aaaaaaaa", "bbbbbbbb", "bbbbbbbb", "12345678"];
+        let numbers = [(1, 1_000), (2, 2_000), (5, 3_000), (6, 4_000)];
+        let rows: Vec<Row> =
+            numbers.iter().zip(digests).map(|((number, at), digest)| row(*number, *at, digest)).collect();
         let found = choose(&rows, "retail", to, 10_000).map(|index| rows[index].micro_batch);
         match (found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{to}"),
@@ -322,7 +329,10 @@ mod tests {
     fn a_target_is_a_number_a_time_or_the_code_to_go_back_before() {
         check("2", Ok(2));
         check("4", Ok(2));
-        check("6", Err("micro-batch 6 is in the future, the newest is 5"));
+        check("6", Ok(6));
+        check("7", Err("micro-batch 7 is in the future, or was undone: the newest is 6"));
+        check("123456", Ok(5));
+        check("123457", Err("is in the future"));
         check("0", Err("there is nothing before that: the first micro-batch of retail is 1"));
         check("1970-01-01T00:00:02.5Z", Ok(2));
         check("1970-01-01T00:00:11Z", Err("is in the future"));

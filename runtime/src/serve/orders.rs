@@ -277,6 +277,9 @@ pub struct Decision {
     pub digest: Option<String>,
     /// The version that the digest's manifest names.
     pub version: Option<String>,
+    /// The last micro-batch that stays, of a rewind; 0 of a rebuild.
+    #[serde(default)]
+    pub micro_batch: Option<i64>,
     /// Who decided.
     pub who: String,
     /// Why.

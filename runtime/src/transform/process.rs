@@ -285,6 +285,7 @@ impl Processed {
         self.usage.most.raise(Most { fuel, memory, output, nanoseconds: nanoseconds(took) });
         if has_failed {
             self.usage.traps += 1;
+            self.usage.fuel += fuel;
             self.search.lost += took;
         } else {
             self.usage += used;

@@ -1,5 +1,7 @@
 //! Where a comparison begins or ends, as it is written on the command line.
 
+use crate::serve::Time;
+use std::fmt;
 use std::str::FromStr;
 
 /// A place in every partition of a topic.
@@ -13,6 +15,28 @@ pub enum Edge {
     Time(i64),
     /// This offset.
     Offset(i64),
+}
+
+impl Edge {
+    /// Whether nothing lies between this and `to`, whatever is there.
+    pub fn is_behind(self, to: Self) -> bool {
+        match (self, to) {
+            (Self::Latest, _) | (_, Self::Earliest) => true,
+            (Self::Offset(from), Self::Offset(to)) | (Self::Time(from), Self::Time(to)) => from >= to,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Earliest => f.write_str("earliest"),
+            Self::Latest => f.write_str("latest"),
+            Self::Time(ms) => write!(f, "{}", Time(*ms)),
+            Self::Offset(offset) => write!(f, "{offset}"),
+        }
+    }
 }
 
 impl FromStr for Edge {

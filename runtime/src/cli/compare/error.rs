@@ -1,5 +1,6 @@
 //! Why two modules are not compared, or what the comparison says against the new one.
 
+use super::edge::Edge;
 use crate::release::{TrialError, compare};
 use crate::transform::{self, ReadError};
 use crate::{decode, source};
@@ -48,6 +49,14 @@ pub enum Error {
     WhichTopic {
         /// What they read.
         known: String,
+    },
+    /// Nothing lies between the two ends.
+    #[error("nothing lies between --from {from} and --to {to}: give the earlier one as --from")]
+    Backwards {
+        /// The beginning.
+        from: Edge,
+        /// The end.
+        to: Edge,
     },
     /// Files were to be read from a time.
     #[error(
@@ -113,6 +122,7 @@ impl Error {
             | Self::Topic { .. }
             | Self::WhichTopic { .. }
             | Self::NoTimes { .. }
+            | Self::Backwards { .. }
             | Self::NoBrokers { .. }
             | Self::Decode { .. } => true,
             Self::Source(error) => {

@@ -92,6 +92,9 @@ fn compare(args: &DiffArgs, config: Option<&Config>) -> Result<(), Error> {
     let trial = |file: &ModuleFile| Trial::load(&host, file, Some(secret)).map(Arc::new);
     let (before, after) = (trial(&old)?, trial(&new)?);
     let topics = work::topics(&before, &after, args.topic.as_deref())?;
+    if args.from.is_behind(args.to) {
+        return Err(Error::Backwards { from: args.from, to: args.to });
+    }
     let sources = Source::open_all(args, config, &topics)?;
     let team = work::Team { old: before, new: after, topics, threads };
     let started = clock::instant();

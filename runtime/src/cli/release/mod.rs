@@ -43,7 +43,10 @@ pub fn deploy(args: &DeployArgs) -> Result<(), Error> {
     query.extend(choices.map(|(name, is_chosen)| (name, is_chosen.to_string())));
     let accepted = offer(&client, file, args.as_version, query)?;
     let awaited = if args.rebuild { Awaited::Rewound } else { Awaited::Active };
-    if args.dry_run { answer(&args.server, &accepted) } else { finish(&client, &args.server, &accepted, awaited) }
+    if args.dry_run {
+        return answer(&args.server, &accepted);
+    }
+    finish(&client, &args.server, &accepted, awaited)
 }
 
 /// Whether orders can be given as things stand here: the address is one, and there is a token.
@@ -95,12 +98,12 @@ fn followed(client: &Client, args: &ServerArgs, accepted: &Accepted) -> Result<(
 }
 
 /// What would change, where that was the question.
+/// Says what an order would do.
 fn answer(args: &ServerArgs, accepted: &Accepted) -> Result<(), Error> {
     output::print(&if args.json {
         serde_json::to_string(accepted).unwrap_or_default() + "\n"
     } else {
-        let changes = accepted.changes.iter().map(|change| format!("{change}\n"));
-        changes.chain(["nothing was changed\n".to_owned()]).collect()
+        show::answered(accepted)
     })
 }
 

@@ -50,6 +50,16 @@ pub(super) fn accepted(accepted: &Accepted, awaited: Awaited, outcome: Outcome, 
     text
 }
 
+/// An order that would have been taken.
+pub(super) fn answered(accepted: &Accepted) -> String {
+    let Accepted { module, version, changes, .. } = accepted;
+    let mut text: String = changes.iter().map(|change| format!("{change}\n")).collect();
+    if changes.is_empty() {
+        text += "the tables stay as they are\n";
+    }
+    text + &format!("the order would be taken, with {module} {version}; nothing was changed\n")
+}
+
 /// A shadow that was started.
 pub(super) fn shadowed(accepted: &Accepted) -> String {
     let Accepted { module, sequence, version, changes, .. } = accepted;
@@ -68,7 +78,8 @@ pub(super) fn overview(modules: &[Released]) -> String {
         let last = module.history.iter().find(|decision| decision.digest.is_some());
         let (who, at) = last.map(|last| (last.who.clone(), last.at.to_string())).unwrap_or_default();
         let digest = short(&module.digest);
-        table.row([&*module.module, &module.owner, &module.version, digest, &state(module), &who, &at]);
+        let state = cut(&state(module));
+        table.row([&*module.module, &module.owner, &module.version, digest, &state, &who, &at]);
     }
     table.to_string()
 }
@@ -80,12 +91,17 @@ pub(super) fn histories(modules: &[Released]) -> String {
         text += &format!("{} {} of {}: {}\n", module.module, module.version, module.owner, state(module));
         text += &module.metered.as_ref().map(metered).unwrap_or_default();
         let mut table = Table::new(2);
-        table.row(["", "what", "digest", "version", "who", "at", "why"]);
-        for Decision { sequence, action, digest, version, who, why, at } in &module.history {
+        table.row(["", "what", "to", "digest", "version", "who", "at", "why"]);
+        for Decision { sequence, action, digest, version, micro_batch, who, why, at } in &module.history {
+            let to = match micro_batch {
+                Some(0) => "its start".to_owned(),
+                Some(micro_batch) => format!("micro-batch {micro_batch}"),
+                None => String::new(),
+            };
             let digest = digest.as_deref().map(short).unwrap_or_default();
             let version = version.as_deref().unwrap_or_default();
             let why = why.as_deref().unwrap_or_default();
-            table.row([&*sequence.to_string(), action, digest, version, who, &at.to_string(), why]);
+            table.row([&*sequence.to_string(), action, &to, digest, version, who, &at.to_string(), why]);
         }
         text += &table.to_string();
     }
@@ -121,6 +137,15 @@ fn metered(of: &Metered) -> String {
     }
     table.row(["time", &format!("{:.3} s", call.seconds.most), &format!("{} s", call.seconds.limit)]);
     text + &table.to_string()
+}
+
+/// What fits into a column of many; all of it is in the module's own history.
+fn cut(state: &str) -> String {
+    const WIDTH: usize = 60;
+    if state.chars().count() <= WIDTH {
+        return state.to_owned();
+    }
+    state.chars().take(WIDTH - 2).chain("..".chars()).collect()
 }
 
 fn state(module: &Released) -> String {
