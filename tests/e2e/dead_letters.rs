@@ -108,7 +108,7 @@ pub(crate) fn wait_executed(stage: &Stage, config: &Config, instance: &mut Insta
 }
 
 /// Every record is a row, an open or discarded letter, or neither by intent; none is two of these. Retail makes one row of a record.
-fn every_record_once(stage: &Stage, records: usize) -> Result<()> {
+pub(crate) fn every_record_once(stage: &Stage, records: usize) -> Result<()> {
     let found = stage.query(
         Engine::DuckDb,
         &[exact::SALES, exact::DEAD_LETTERS],
@@ -329,7 +329,7 @@ fn two(stage: &Stage, config: &mut Config) -> Result<(Instance, Instance)> {
 }
 
 /// The partitions of an instance, none while it does not answer.
-fn partitions(instance: &Instance) -> Result<Vec<i32>> {
+pub(crate) fn partitions(instance: &Instance) -> Result<Vec<i32>> {
     let Ok(answer) = instance.get("/v1/status") else { return Ok(Vec::new()) };
     let status = answer.json()?;
     let all = status["topics"][0]["partitions"].as_array().cloned().unwrap_or_default();

@@ -1,11 +1,13 @@
-//! Two versions of a module that each died in the middle of a commit: who gets both partitions lets one finish after the other.
+//! What died in the middle of a commit is finished by the versions that began it: of records, two versions one after the other; of requests
+//! about dead letters, one that runs no more.
 
 use crate::case::Case;
 use crate::instances::wait_for_share;
 use crate::releases::{LIMIT, configured, led_back, loud, order, path};
-use crate::{audit, exact};
+use crate::{audit, dead_letters, exact};
 use anyhow::{Context, Result, ensure};
 use lakeward_tests::produce::{Message, Producer};
+use lakeward_tests::readers::Engine;
 use lakeward_tests::requirements::Need;
 use lakeward_tests::retail::{self, Event};
 use lakeward_tests::stage::Stage;
@@ -19,7 +21,12 @@ const FAULT: [(&str, &str); 1] = [("LAKEWARD_FAULT", "state.before:1")];
 
 pub(crate) fn cases() -> Vec<Case> {
     let needs = &[Need::Python, Need::RetailData];
-    vec![Case::kafka("torn::two_versions_finish_one_after_the_other", needs, two_versions)]
+    let requests = |name, order| Case::kafka(name, needs, move |stage| requests(stage, order));
+    vec![
+        Case::kafka("torn::two_versions_finish_one_after_the_other", needs, two_versions),
+        requests("torn::a_version_before_finishes_the_redrives_that_it_began", "rollback"),
+        requests("torn::a_paused_module_finishes_the_redrives_that_it_began", "pause"),
+    ]
 }
 
 fn two_versions(stage: &Stage) -> Result<()> {
@@ -67,5 +74,57 @@ fn two_versions(stage: &Stage) -> Result<()> {
     exact::check_several(stage, &vec![first.len() as i64, second.len() as i64])?;
     let [quiet, loud] = led_back(stage, deployed)?;
     ensure!(quiet > BEGUN / 2 && loud > BEGUN / 2, "{quiet} and {loud} sales of the two versions");
+    audit::holds(stage, &config)
+}
+
+/// An instance dies in the middle of a redrive, and the order that comes then ends the version that made rows of the letters: it finishes
+/// them all the same, and only then the order is followed.
+fn requests(stage: &Stage, ordered: &str) -> Result<()> {
+    let mut config = dead_letters::world(stage)?;
+    let records = stage.query(Engine::DuckDb, &[("c", audit::COMMITS)], "select sum(records)::bigint as n from c")?;
+    let records = usize::try_from(records[0]["n"].as_i64().context("records")?)?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    dead_letters::activate_mended(stage, &instance)?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+
+    config.text("kafka", "group", &format!("mortals-{ordered}")).text(
+        "kafka.properties",
+        "session.timeout.ms",
+        "120000",
+    );
+    let mut mortal = stage.start_with(&mut config, &FAULT)?;
+    let mut living = stage.start(&mut config)?;
+    wait_for_share(&mut mortal, 3, |count| (1..3).contains(&count))?;
+    wait_for_share(&mut living, 3, |count| (1..3).contains(&count))?;
+    let mut asked = 0;
+    for partition in dead_letters::partitions(&mortal)? {
+        let of = ["redrive", "--reason", dead_letters::WRONGLY, "--partition", &partition.to_string()];
+        asked += dead_letters::request(stage, &config, &of)?;
+    }
+    wait::until(LIMIT, "the end in the middle of a redrive", || mortal.ended())?;
+    order(stage, &living, &[ordered, "retail"])?;
+    living.kill()?;
+
+    config.text("kafka", "group", &format!("heirs-{ordered}"));
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_for(LIMIT, "the redrive to be counted", |_| {
+        let sql = "select coalesce(sum(redriven), 0)::bigint as n from c";
+        let counted = stage.query(Engine::DuckDb, &[("c", audit::COMMITS)], sql)?;
+        Ok((counted[0]["n"].as_u64() >= Some(asked)).then_some(()))
+    })?;
+    instance.wait_for(LIMIT, "the order to be followed", |instance| {
+        let Ok(answer) = instance.get("/v1/modules/retail") else { return Ok(None) };
+        let found = answer.json()?;
+        let expected = if ordered == "pause" { &serde_json::Value::Null } else { &found["digest"] };
+        Ok((found["running"] == *expected && found["sequence"] == 3).then_some(()))
+    })?;
+    let redriven = dead_letters::count(stage, &config, &["--status", "redriven"])?;
+    ensure!(asked > 20 && redriven == asked, "{redriven} of {asked} letters are rows");
+    let log = instance.log()?;
+    ensure!(log.contains("is finished by them first"), "nothing was begun: {log}");
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    dead_letters::every_record_once(stage, records)?;
+    exact::gold_adds_up(stage)?;
     audit::holds(stage, &config)
 }

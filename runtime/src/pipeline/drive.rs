@@ -9,6 +9,7 @@ use super::run::End;
 use super::session::Stuck;
 use super::still::Still;
 use super::threads::Threads;
+use super::torn::Until;
 use super::{Error, Options, Pipeline, session};
 use crate::clock;
 use crate::config::Config;
@@ -46,7 +47,7 @@ pub(super) struct Drive<'a> {
     /// What is to run.
     pub(super) next: watch::Sender<Option<Release>>,
     /// By slot: up to where the modules of the session have to finish what they have begun.
-    pub(super) torn_until: &'a [i64],
+    pub(super) torn_until: &'a [Until],
     /// The rewinds that the session began with.
     pub(super) rewinds: &'a [(String, i64, Target)],
     pub(super) grace: Duration,
@@ -61,7 +62,7 @@ pub(super) struct Drive<'a> {
 impl Drive<'_> {
     /// What is to run, if that is something else than what the session runs, and that has nothing left to finish.
     fn other_release(&self, committer: &Committer, running: &Arc<Plan>) -> Option<Release> {
-        let is_finished = self.torn_until.iter().zip(&committer.committed).all(|(until, committed)| committed >= until);
+        let is_finished = self.torn_until.iter().enumerate().all(|(slot, until)| until.is_done(committer, slot));
         let next = self.next.borrow();
         next.as_ref().filter(|next| is_finished && !Arc::ptr_eq(&next.plan, running)).cloned()
     }

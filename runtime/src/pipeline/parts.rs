@@ -8,7 +8,7 @@ use super::report::standing;
 use super::session::{self, Gone, Opened, Stuck};
 use super::still::Still;
 use super::threads::Threads;
-use super::torn::{self, Begun};
+use super::torn::{self, Begun, Until};
 use super::{Error, Pipeline};
 use crate::checkpoint::SourcePartition;
 use crate::sink::Warehouse;
@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicI64;
 /// What is to be started, each with where it stands.
 pub(super) struct Parts {
     /// All modules that are to run.
-    whole: Arc<Plan>,
+    pub(super) whole: Arc<Plan>,
     pub(super) live: (Release, Opened),
     behind: Option<(Release, Opened)>,
 }
@@ -45,7 +45,9 @@ impl Parts {
         may: bool,
     ) -> Result<Self, Error> {
         let whole = Arc::clone(&release.plan);
-        let behind = match may && opened.begun.iter().all(|begun| begun.runs) {
+        // Those who read beside leave all requests to the others, to finish too.
+        let may = may && opened.begun.iter().all(|begun| begun.runs && !begun.until.has_requests());
+        let behind = match may {
             true => catch_up::apart(&whole, &opened, pipeline.config.catch_up.behind),
             false => Vec::new(),
         };
@@ -64,14 +66,19 @@ impl Parts {
         Ok(Self { whole, live: open(ahead).await?, behind: Some(open(behind).await?) })
     }
 
-    /// What is not wholly committed, whatever digest has begun it.
-    pub(super) fn begun(&self) -> Vec<Begun> {
+    /// What is not wholly committed, whatever digest has begun it; also what modules that get no records have, in our partitions.
+    pub(super) fn begun(&self, still: Option<&Still>, lease: Option<&Lease>) -> Vec<Begun> {
         let behind = self.behind.iter().flat_map(|(_, opened)| &opened.begun);
-        self.live.1.begun.iter().chain(behind).cloned().collect()
+        let is_ours = |begun: &&Begun| {
+            let SourcePartition { topic, partition, .. } = &begun.partition;
+            lease.is_none_or(|lease| lease.holds(topic, *partition))
+        };
+        let paused = still.into_iter().flat_map(|still| &still.begun).filter(is_ours);
+        self.live.1.begun.iter().chain(behind).chain(paused).cloned().collect()
     }
 
     /// Leaves these partitions alone. By slot: up to where the modules have to finish what they have begun of the others.
-    pub(super) fn hold(&mut self, held: &[SourcePartition]) -> Vec<i64> {
+    pub(super) fn hold(&mut self, held: &[SourcePartition]) -> Vec<Until> {
         let Opened { begun, lanes, .. } = &mut self.live.1;
         lanes.iter_mut().for_each(|lane| lane.is_held = held.contains(&lane.partition));
         torn::until(begun, lanes)

@@ -175,6 +175,12 @@ impl Redrives {
         !self.is_idle && self.sequences.iter().any(|sequence| self.end(sequence) > sequence.next)
     }
 
+    /// Whether a slot's requests below a number are done, or nobody has them any more.
+    pub(super) fn is_done(&self, slot: usize, number: i64) -> bool {
+        let sequence = &self.sequences[slot];
+        sequence.next >= number.min(self.end(sequence))
+    }
+
     /// Whether the next micro-batch has something of it to do.
     pub(super) fn is_due(&self) -> bool {
         self.is_pending() && self.failed.is_none_or(|at| at.elapsed() >= LOOK_EVERY)

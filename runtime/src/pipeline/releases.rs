@@ -230,13 +230,13 @@ impl Releases {
         Ok(())
     }
 
-    /// What is to run, with other digests of some modules, which finish what they have begun.
+    /// What is to run, with other digests of some modules, which finish what they have begun, whether or not they get records after that.
     pub(super) async fn release_as(&mut self, digests: &BTreeMap<String, String>) -> Result<Release, Error> {
         let mut standings = self.standings();
         for (name, digest) in digests {
             if let Some(standing) = standings.get_mut(name) {
                 standing.digests.push(digest.clone());
-                standing.shadow = None;
+                (standing.shadow, standing.paused) = (None, None);
             }
         }
         self.release_of(&standings, Way::Finish(digests)).await
@@ -311,10 +311,11 @@ impl Releases {
         Ok((ahead, behind))
     }
 
-    /// The paused modules alone, as if they ran; `None` where there are none.
-    pub(super) async fn still(&mut self) -> Result<Option<Release>, Error> {
+    /// The paused modules alone, as if they ran, but for those that run all the same to finish something; `None` where there are none.
+    pub(super) async fn still(&mut self, running: &Plan) -> Result<Option<Release>, Error> {
         let mut standings = self.standings();
-        standings.retain(|_, standing| standing.paused.take().is_some());
+        let runs = |name: &String| running.modules.iter().any(|module| module.manifest().name == *name);
+        standings.retain(|name, standing| standing.paused.take().is_some() && !runs(name));
         standings.values_mut().for_each(|standing| standing.shadow = None);
         let release = self.release_of(&standings, Way::Live).await?;
         Ok(Some(release).filter(|release| !release.plan.modules.is_empty()))

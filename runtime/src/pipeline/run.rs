@@ -219,9 +219,10 @@ impl Pipeline {
         let opened = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
         let may_part = !options.until_current && torn.under(&release.rewinds).is_empty();
         let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may_part).await?;
-        let Some(held) = torn.settle(&parts.begun(), &parts.live.0.rewinds) else { return Ok(End::Anew) };
+        let still = Still::open(self, &lake, &parts.whole).await?;
+        let begun = parts.begun(still.as_ref(), lease.as_ref());
+        let Some(held) = torn.settle(&begun, &parts.live.0.rewinds) else { return Ok(End::Anew) };
         let torn_until = parts.hold(&held);
-        let still = Still::open(self, &lake).await?;
         let (rewinds, grace) = (parts.live.0.rewinds.clone(), self.config.shutdown.grace);
         let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake, still.as_ref()).await?;
         let targets: Vec<i64> = committer.slots.iter().map(|slot| slot.log.end).collect();

@@ -7,9 +7,11 @@ use super::others::Others;
 use super::plan::Plan;
 use super::report;
 use super::restore::restore;
+use super::torn::{self, Begun};
 use super::{Error, Pipeline, Remedy, session};
 use crate::aggregate::View;
 use crate::serve::status;
+use crate::sink::redrives::sequence_of;
 use crate::sink::{Table, Warehouse};
 use lakeward_manifest::Layer;
 use std::sync::Arc;
@@ -19,14 +21,16 @@ use tokio::task::JoinSet;
 pub(super) struct Still {
     pub(super) plan: Arc<Plan>,
     pub(super) views: Vec<Arc<View>>,
+    /// What they have begun and not finished.
+    pub(super) begun: Vec<Begun>,
     /// Shows where they stand: another instance may commit what it has in hand after this one has stopped. Ends with the session.
     _following: JoinSet<()>,
 }
 
 impl Still {
-    /// Restores what paused modules came to. Where that cannot be shown the others go on without.
-    pub(super) async fn open(pipeline: &Pipeline, lake: &Warehouse) -> Result<Option<Self>, Error> {
-        match Self::try_open(pipeline, lake).await {
+    /// Restores what paused modules came to, beside those that are `running`. Where that cannot be shown the others go on without.
+    pub(super) async fn open(pipeline: &Pipeline, lake: &Warehouse, running: &Plan) -> Result<Option<Self>, Error> {
+        match Self::try_open(pipeline, lake, running).await {
             Err(error) if error.remedy() != Remedy::Retry => {
                 tracing::warn!(error = %chain(&error), "the products of paused modules cannot be shown");
                 Ok(None)
@@ -35,16 +39,19 @@ impl Still {
         }
     }
 
-    async fn try_open(pipeline: &Pipeline, lake: &Warehouse) -> Result<Option<Self>, Error> {
-        let Some(release) = pipeline.releases.lock().await.still().await? else { return Ok(None) };
+    async fn try_open(pipeline: &Pipeline, lake: &Warehouse, running: &Plan) -> Result<Option<Self>, Error> {
+        let Some(release) = pipeline.releases.lock().await.still(running).await? else { return Ok(None) };
         let (config, plan) = (Arc::clone(&pipeline.config), release.plan);
         let mut tables = session::open_tables(&config, &plan, lake).await?;
         let slots =
             tokio::task::block_in_place(|| session::discover(&config, &plan, &pipeline.seen))?.into_slots(&tables);
-        let partitions: Vec<_> = slots.iter().map(|slot| slot.partition.clone()).collect();
+        let mut named: Vec<_> = slots.iter().map(|slot| slot.partition.clone()).collect();
+        named.extend(slots.iter().flat_map(|slot| plan.readers(slot.topic).map(|name| slot.partition.of_reader(name))));
+        named.extend(slots.iter().map(|slot| sequence_of(&slot.partition.topic, slot.partition.partition)));
         for table in &mut tables {
-            table.find_offsets(lake, &partitions).await?;
+            table.find_offsets(lake, &named).await?;
         }
+        let begun = torn::find_paused(&plan, &tables, &slots);
         let mut others = Others::new(&plan, &[], slots, config.gold.idle_after);
         let views: Vec<Arc<View>> = plan.golds.iter().map(|gold| Arc::new(View::new(Arc::clone(&gold.plan)))).collect();
         for (index, gold) in plan.golds.iter().enumerate() {
@@ -65,7 +72,7 @@ impl Still {
                 }
             }
         });
-        Ok(Some(Self { plan, views, _following: following }))
+        Ok(Some(Self { plan, views, begun, _following: following }))
     }
 }
 

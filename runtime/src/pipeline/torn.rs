@@ -1,10 +1,15 @@
 //! What a crash left half committed, and the modules that finish it before others go on.
 
+use super::begin::own_tables;
+use super::committer::Committer;
 use super::lane::Lane;
 use super::plan::{COMMITS, DEAD_LETTERS, Plan};
+use super::session::Slot;
 use crate::checkpoint::SourcePartition;
 use crate::release::Target;
 use crate::sink::Table;
+use crate::sink::redrives::sequence_of;
+use crate::transform::Module;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -20,7 +25,7 @@ pub(super) struct Torn {
     rewinds: Vec<Rewind>,
 }
 
-/// What a module has begun of a partition's records, and not committed to all of its tables.
+/// What a module has begun of a partition's records, or of the requests about its dead letters, and not committed to all of its tables.
 #[derive(Debug, Clone)]
 pub(super) struct Begun {
     pub(super) partition: SourcePartition,
@@ -29,14 +34,48 @@ pub(super) struct Begun {
     pub(super) digest: String,
     /// Whether that is what the session runs.
     pub(super) runs: bool,
-    /// The largest offset that a table of the module stands at.
-    pub(super) until: i64,
+    pub(super) until: Until,
+}
+
+/// How far tables of a module are ahead of its progress in the commits table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Until {
+    /// The largest offset that one stands at; `None` where none is ahead.
+    offset: Option<i64>,
+    /// The number behind the last request about dead letters, likewise.
+    request: Option<i64>,
+}
+
+impl Until {
+    const NOTHING: Self = Self { offset: None, request: None };
+
+    /// Whether requests are among it: these are of all modules together.
+    pub(super) fn has_requests(self) -> bool {
+        self.request.is_some()
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { offset: self.offset.max(other.offset), request: self.request.max(other.request) }
+    }
+
+    /// Whether a committer has come that far in a slot.
+    pub(super) fn is_done(self, committer: &Committer, slot: usize) -> bool {
+        self.offset.is_none_or(|offset| committer.committed[slot] >= offset)
+            && self.request.is_none_or(|request| committer.redrives.is_done(slot, request))
+    }
 }
 
 impl fmt::Display for Begun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { partition, module, digest, until, .. } = self;
-        write!(f, "{partition} up to {until} by {module} {digest}")
+        write!(f, "{partition}")?;
+        if let Some(offset) = until.offset {
+            write!(f, " up to {offset}")?;
+        }
+        if let Some(request) = until.request {
+            write!(f, " and requests up to {request}")?;
+        }
+        write!(f, " by {module} {digest}")
     }
 }
 
@@ -90,46 +129,89 @@ fn first(begun: &[Begun]) -> (BTreeMap<String, String>, Vec<SourcePartition>) {
 
 /// By slot: up to where the modules of the session have to finish what was `begun`; nothing where nothing is left. Also where it was begun
 /// by the very digests that run: another that came before they had finished would share a record with them.
-pub(super) fn until(begun: &[Begun], lanes: &[Lane]) -> Vec<i64> {
+pub(super) fn until(begun: &[Begun], lanes: &[Lane]) -> Vec<Until> {
     if begun.is_empty() {
         return Vec::new();
     }
     let of = |lane: &Lane| {
         let here = begun.iter().filter(|one| !lane.is_held && one.partition == lane.partition);
-        here.map(|one| one.until).max()
+        here.map(|one| one.until).fold(Until::NOTHING, Until::max)
     };
-    lanes.iter().map(|lane| of(lane).unwrap_or(i64::MIN)).collect()
+    lanes.iter().map(of).collect()
 }
 
 /// A crash between two tables leaves records of which some tables have the rows and others do not. Whichever digest made the first makes
 /// the rest, so that each record is of one: where a table of a module is ahead of the module's progress in the commits table, that is the
-/// digest of the commit that brought it there.
+/// digest of the commit that brought it there. So with requests about dead letters, whose rows some tables have.
 pub(super) fn find(plan: &Plan, tables: &[Table], lanes: &[Lane]) -> Vec<Begun> {
     let mut found = Vec::new();
     for (index, module) in plan.modules.iter().enumerate() {
-        let manifest = module.manifest();
-        let (name, owner) = (manifest.name.as_str(), &manifest.owner);
-        let silver = manifest.products.iter().map(|product| format!("silver/{owner}/{}", product.name));
-        let state = manifest.gold.iter().map(|gold| format!("_lakeward/state/{owner}/{}", gold.name));
-        let own: Vec<String> = silver.chain(state).collect();
+        let name = module.manifest().name.as_str();
         for lane in lanes.iter().filter(|lane| plan.readers(lane.topic).any(|reader| reader == name)) {
-            let done = lane.floor(COMMITS, index);
-            let letters = (&tables[DEAD_LETTERS], lane.partition.of_reader(name));
-            let of_module = tables.iter().filter(|table| own.iter().any(|path| path == table.path()));
-            let (mut until, mut digest) = (None, None);
-            for (table, of) in of_module.map(|table| (table, lane.partition.clone())).chain([letters]) {
-                let Some(next) = table.offsets().get(&of).filter(|next| *next > done) else { continue };
-                until = until.max(Some(next));
-                digest = digest.or(table.digest(&of, name));
-            }
-            let Some(until) = until else { continue };
-            let running: &str = module.digest();
-            let digest = digest.unwrap_or(running).to_owned();
-            let (partition, runs) = (lane.partition.clone(), digest == running);
-            found.push(Begun { partition, module: name.to_owned(), digest, runs, until });
+            let letters = lane.partition.of_reader(name);
+            let records = ahead(plan, tables, name, &lane.partition, Some(&letters), lane.floor(COMMITS, index));
+            let sequence = sequence_of(&lane.partition.topic, lane.partition.partition);
+            let requests = ahead(plan, tables, name, &sequence, Some(&sequence), lane.redrive.next);
+            found.extend(begun(module, &lane.partition, records, requests));
         }
     }
     found
+}
+
+/// Requests that modules which get no records any more have begun, in partitions from which they could read on.
+pub(super) fn find_paused(plan: &Plan, tables: &[Table], slots: &[Slot]) -> Vec<Begun> {
+    let mut found = Vec::new();
+    for module in &plan.modules {
+        let name = module.manifest().name.as_str();
+        for slot in slots.iter().filter(|slot| plan.readers(slot.topic).any(|reader| reader == name)) {
+            let own = tables[COMMITS].offsets().get(&slot.partition.of_reader(name));
+            if !own.is_some_and(|own| (slot.log.start..=slot.log.end).contains(&own)) {
+                continue;
+            }
+            let sequence = sequence_of(&slot.partition.topic, slot.partition.partition);
+            let done = tables[COMMITS].offsets().get(&sequence).unwrap_or(0);
+            // The dead letters may be ahead without it.
+            let requests = ahead(plan, tables, name, &sequence, None, done);
+            let paused = begun(module, &slot.partition, None, requests);
+            found.extend(paused.map(|begun| Begun { runs: false, ..begun }));
+        }
+    }
+    found
+}
+
+/// How far the module's own tables, or the dead letters in what they call the same if that counts, are ahead of `done`, and which digest brought them there.
+fn ahead<'a>(
+    plan: &Plan,
+    tables: &'a [Table],
+    module: &str,
+    of: &SourcePartition,
+    of_letters: Option<&SourcePartition>,
+    done: i64,
+) -> Option<(i64, Option<&'a str>)> {
+    let own = own_tables(plan, module).unwrap_or_default().into_iter().map(|table| (table, of));
+    let (mut until, mut digest) = (None, None);
+    for (table, of) in own.chain(of_letters.map(|of| (DEAD_LETTERS, of))) {
+        let table = &tables[table];
+        let Some(next) = table.offsets().get(of).filter(|next| *next > done) else { continue };
+        until = until.max(Some(next));
+        digest = digest.or(table.digest(of, module));
+    }
+    Some((until?, digest))
+}
+
+/// What a module has begun, if anything.
+fn begun(
+    module: &Module,
+    partition: &SourcePartition,
+    records: Option<(i64, Option<&str>)>,
+    requests: Option<(i64, Option<&str>)>,
+) -> Option<Begun> {
+    let (_, digest) = records.or(requests)?;
+    let running: &str = module.digest();
+    let digest = digest.unwrap_or(running).to_owned();
+    let until = Until { offset: records.map(|(offset, _)| offset), request: requests.map(|(request, _)| request) };
+    let (name, runs) = (module.manifest().name.clone(), digest == running);
+    Some(Begun { partition: partition.clone(), module: name, digest, runs, until })
 }
 
 #[cfg(test)]
@@ -141,7 +223,13 @@ mod tests {
     fn begun(partition: i32, module: &str, digest: &str, running: &[(&str, &str)]) -> Begun {
         let partition = SourcePartition::new(Arc::from("orders"), 0, partition);
         let runs = running.contains(&(module, digest));
-        Begun { partition, module: module.to_owned(), digest: digest.to_owned(), runs, until: 7 }
+        Begun {
+            partition,
+            module: module.to_owned(),
+            digest: digest.to_owned(),
+            runs,
+            until: Until { offset: Some(7), request: None },
+        }
     }
 
     /// Plays the sessions that follow each other until nothing is left: gives what each of them finished.
