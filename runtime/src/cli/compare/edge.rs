@@ -76,4 +76,16 @@ mod tests {
             assert_eq!(text.parse(), expected);
         }
     }
+
+    #[test]
+    fn nothing_lies_between_an_edge_and_one_before_it() {
+        let is_behind = |from: &str, to: &str| from.parse::<Edge>().unwrap().is_behind(to.parse().unwrap());
+        for (from, to) in [("20", "10"), ("10", "10"), ("latest", "10"), ("10", "earliest"), ("latest", "latest")] {
+            assert!(is_behind(from, to), "{from} to {to}");
+        }
+        // Where a time lies among offsets, only the topic says.
+        for (from, to) in [("10", "20"), ("earliest", "latest"), ("10", "1970-01-01T00:00:01Z"), ("10", "latest")] {
+            assert!(!is_behind(from, to), "{from} to {to}");
+        }
+    }
 }
