@@ -25,7 +25,10 @@ pub(crate) fn cases() -> Vec<Case> {
         }),
         Case::kafka("rebuilds::two_instances_make_them_anew_together", python, together),
         Case::kafka("rebuilds::what_is_gone_is_made_anew_only_when_asked", python, lossy),
-        Case::kafka("rebuilds::what_goes_before_it_is_read_again", python, lost_meanwhile),
+        Case::kafka("rebuilds::what_goes_before_it_is_read_again", python, |stage| lost_meanwhile(stage, false)),
+        Case::kafka("rebuilds::what_goes_before_it_is_read_again_stops_nobody_else", python, |stage| {
+            lost_meanwhile(stage, true)
+        }),
         Case::kafka("rebuilds::what_bronze_has_is_not_gone", python, from_bronze),
     ]
 }
@@ -232,25 +235,32 @@ struct InTurn {
 }
 
 impl InTurn {
-    /// A pipeline that has read 2,000 of 3,000 events.
-    fn start(stage: &Stage) -> Result<Self> {
+    /// A pipeline that has read 2,000 of 3,000 events, with another module over the same topic or without.
+    fn start(stage: &Stage, with_another: bool) -> Result<Self> {
         let events = dirty(3_000)?;
         let broker = stage.broker()?;
         broker.create_topic(retail::TOPIC, 2)?;
         let mut config = configured_with(stage, None)?;
+        if with_another {
+            let owner = [("owner = \"retail\"", "owner = \"wholesale\"")];
+            config.module("wholesale", &stage.product()?.variant("wholesale", "wholesale", &owner)?);
+        }
         let producer = Producer::new(&broker.bootstrap())?;
         let instance = stage.start(&mut config)?;
         let mut started = Self { events, producer, config, instance };
         started.instance.wait_ready()?;
         started.send(0..2_000)?;
+        started.wait(2_000)?;
         Ok(started)
     }
 
-    fn send(&mut self, part: std::ops::Range<usize>) -> Result<()> {
-        let end = i64::try_from(part.end)?;
+    fn send(&self, part: std::ops::Range<usize>) -> Result<()> {
         let placed = self.events[part].iter().zip([0, 1].into_iter().cycle());
         let placed = placed.map(|(event, partition)| Message::placed(partition, event.json.as_bytes()));
-        self.producer.send(retail::TOPIC, placed)?;
+        self.producer.send(retail::TOPIC, placed).map(drop)
+    }
+
+    fn wait(&mut self, end: i64) -> Result<()> {
         wait_products(&mut self.instance, &[("retail/sales", end)])
     }
 
@@ -270,7 +280,7 @@ impl InTurn {
 
 /// Where records are gone, a rebuild is refused; what is left of them is enough only when somebody says so.
 fn lossy(stage: &Stage) -> Result<()> {
-    let mut started = InTurn::start(stage)?;
+    let mut started = InTurn::start(stage, false)?;
     let renamed = breaking(stage, "regrouped", &[])?;
     stage.kafka()?.delete_records(retail::TOPIC, 0, 400)?;
     let before = modules(&started.instance)?;
@@ -279,29 +289,44 @@ fn lossy(stage: &Stage) -> Result<()> {
     ensure!(modules(&started.instance)? == before, "something changed: {before}");
     order(stage, &started.instance, &["deploy", path(&renamed)?, "--rebuild", "--yes"])?;
     started.send(2_000..3_000)?;
+    started.wait(3_000)?;
     started.lacks(stage, 400)
 }
 
-/// What leaves the log between a rebuild and its reading stops the partition, and nobody who has said that what is left will do.
-fn lost_meanwhile(stage: &Stage) -> Result<()> {
-    let mut started = InTurn::start(stage)?;
+/// What leaves the log between a rebuild and its reading stops the partition, and nobody who has said that what is left will do; another
+/// module goes on in it.
+fn lost_meanwhile(stage: &Stage, with_another: bool) -> Result<()> {
+    let mut started = InTurn::start(stage, with_another)?;
     let renamed = breaking(stage, "regrouped", &[])?;
     let again = breaking(stage, "regrouped-again", &[("\"no description\"", "\"nothing describes it\"")])?;
-    let while_paused = |instance: &Instance, rebuild: &[&str], gone: i64| -> Result<()> {
-        order(stage, instance, &["pause", "retail"])?;
-        order(stage, instance, rebuild)?;
-        stage.kafka()?.delete_records(retail::TOPIC, 0, gone)?;
-        ask(stage, instance, &["resume", "retail"]).map(drop)
-    };
-    while_paused(&started.instance, &["deploy", path(&renamed)?, "--rebuild"], 400)?;
+    let while_paused =
+        |started: &mut InTurn, rebuild: &[&str], sent: std::ops::Range<usize>, gone: i64| -> Result<()> {
+            order(stage, &started.instance, &["pause", "retail"])?;
+            order(stage, &started.instance, rebuild)?;
+            let all = i64::try_from(sent.end)?;
+            started.send(sent)?;
+            if with_another {
+                wait_products(&mut started.instance, &[("wholesale/sales", all)])?;
+            }
+            stage.kafka()?.delete_records(retail::TOPIC, 0, gone)?;
+            ask(stage, &started.instance, &["resume", "retail"]).map(drop)
+        };
+    while_paused(&mut started, &["deploy", path(&renamed)?, "--rebuild"], 2_000..2_000, 400)?;
     started.instance.wait_for(LIMIT, "the partition to stop", |instance| {
         let Ok(answer) = instance.get("/v1/status") else { return Ok(None) };
-        let stopped = answer.json()?["topics"][0]["stopped"]["0"].to_string();
+        let status = answer.json()?;
+        let alone = &status["catch_up"]["stopped"]["orders#0/0"];
+        let stopped = if with_another { alone } else { &status["topics"][0]["stopped"]["0"] }.to_string();
         Ok(["offset 0", "400", "were deleted"].iter().all(|words| stopped.contains(words)).then_some(()))
     })?;
     let words = ["orders#0/0 was read from offset 0 on, but its log starts at 400", "--yes"];
     refused(stage, &started.instance, &["deploy", path(&again)?, "--rebuild"], 1, &words)?;
-    while_paused(&started.instance, &["deploy", path(&again)?, "--rebuild", "--yes"], 500)?;
-    started.send(2_000..3_000)?;
-    started.lacks(stage, 500)
+    // Past where what all modules share stands, too.
+    while_paused(&mut started, &["deploy", path(&again)?, "--rebuild", "--yes"], 2_000..2_400, 1_100)?;
+    started.send(2_400..3_000)?;
+    started.wait(3_000)?;
+    if with_another {
+        wait_products(&mut started.instance, &[("wholesale/sales", 3_000)])?;
+    }
+    started.lacks(stage, 1_100)
 }

@@ -3,9 +3,12 @@
 
 use crate::case::Case;
 use crate::instances::wait_for_share;
-use crate::releases::{LIMIT, configured, led_back, loud, order, path};
+use crate::releases::{LIMIT, configured, led_back, loud, order, path, wait_products};
+use crate::versions::breaking;
 use crate::{audit, dead_letters, exact};
 use anyhow::{Context, Result, ensure};
+use lakeward_tests::config::Config;
+use lakeward_tests::instance::Instance;
 use lakeward_tests::produce::{Message, Producer};
 use lakeward_tests::readers::Engine;
 use lakeward_tests::requirements::Need;
@@ -26,6 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kafka("torn::two_versions_finish_one_after_the_other", needs, two_versions),
         requests("torn::a_version_before_finishes_the_redrives_that_it_began", "rollback"),
         requests("torn::a_paused_module_finishes_the_redrives_that_it_began", "pause"),
+        Case::kafka("torn::a_rebuild_makes_void_what_was_begun", needs, rebuilt),
     ]
 }
 
@@ -77,36 +81,59 @@ fn two_versions(stage: &Stage) -> Result<()> {
     audit::holds(stage, &config)
 }
 
-/// An instance dies in the middle of a redrive, and the order that comes then ends the version that made rows of the letters: it finishes
-/// them all the same, and only then the order is followed.
-fn requests(stage: &Stage, ordered: &str) -> Result<()> {
-    let mut config = dead_letters::world(stage)?;
-    let records = stage.query(Engine::DuckDb, &[("c", audit::COMMITS)], "select sum(records)::bigint as n from c")?;
-    let records = usize::try_from(records[0]["n"].as_i64().context("records")?)?;
-    let mut instance = stage.start(&mut config)?;
+/// Dies in the middle of a redrive, with another instance beside it; how many letters that was about.
+fn half_redriven(stage: &Stage, config: &mut Config, name: &str) -> Result<(Instance, u64)> {
+    let mut instance = stage.start(config)?;
     instance.wait_ready()?;
     dead_letters::activate_mended(stage, &instance)?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
 
-    config.text("kafka", "group", &format!("mortals-{ordered}")).text(
-        "kafka.properties",
-        "session.timeout.ms",
-        "120000",
-    );
-    let mut mortal = stage.start_with(&mut config, &FAULT)?;
-    let mut living = stage.start(&mut config)?;
+    // A broker may serve several cases, and misses dead members late.
+    config.text("kafka", "group", &format!("mortals-{name}")).text("kafka.properties", "session.timeout.ms", "120000");
+    let mut mortal = stage.start_with(config, &FAULT)?;
+    let mut living = stage.start(config)?;
     wait_for_share(&mut mortal, 3, |count| (1..3).contains(&count))?;
     wait_for_share(&mut living, 3, |count| (1..3).contains(&count))?;
     let mut asked = 0;
     for partition in dead_letters::partitions(&mortal)? {
         let of = ["redrive", "--reason", dead_letters::WRONGLY, "--partition", &partition.to_string()];
-        asked += dead_letters::request(stage, &config, &of)?;
+        asked += dead_letters::request(stage, config, &of)?;
     }
     wait::until(LIMIT, "the end in the middle of a redrive", || mortal.ended())?;
+    config.text("kafka", "group", &format!("heirs-{name}"));
+    Ok((living, asked))
+}
+
+/// The products are made anew by a version whose columns are others than those of the version that had begun a redrive: that is void.
+fn rebuilt(stage: &Stage) -> Result<()> {
+    let mut config = dead_letters::world(stage)?;
+    let records = records(stage)?;
+    let (living, _) = half_redriven(stage, &mut config, "rebuild")?;
+    let renamed = breaking(stage, "regrouped", &[])?;
+    order(stage, &living, &["deploy", path(&renamed)?, "--rebuild"])?;
+    living.kill()?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    wait_products(&mut instance, &[("retail/sales", i64::try_from(records)?)])?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    dead_letters::every_record_once(stage, records)?;
+    audit::holds(stage, &config)
+}
+
+fn records(stage: &Stage) -> Result<usize> {
+    let found = stage.query(Engine::DuckDb, &[("c", audit::COMMITS)], "select sum(records)::bigint as n from c")?;
+    Ok(usize::try_from(found[0]["n"].as_i64().context("records")?)?)
+}
+
+/// An instance dies in the middle of a redrive, and the order that comes then ends the version that made rows of the letters: it finishes
+/// them all the same, and only then the order is followed.
+fn requests(stage: &Stage, ordered: &str) -> Result<()> {
+    let mut config = dead_letters::world(stage)?;
+    let records = records(stage)?;
+    let (living, asked) = half_redriven(stage, &mut config, ordered)?;
     order(stage, &living, &[ordered, "retail"])?;
     living.kill()?;
 
-    config.text("kafka", "group", &format!("heirs-{ordered}"));
     let mut instance = stage.start(&mut config)?;
     instance.wait_for(LIMIT, "the redrive to be counted", |_| {
         let sql = "select coalesce(sum(redriven), 0)::bigint as n from c";

@@ -26,6 +26,8 @@ pub(super) struct Again<'a> {
     group: &'a Group,
     /// By record.
     fates: Vec<Fate>,
+    /// How many of the first records were answered without the module, in a micro-batch that was cut off: their letters say so.
+    unmade: usize,
 }
 
 /// What becomes of a record.
@@ -51,7 +53,15 @@ impl<'a> Again<'a> {
     pub(super) fn new(worker: &'a mut Worker, lane: usize, group: &'a Group) -> Self {
         let plan = Arc::clone(&worker.plan);
         let fates = vec![Fate::Skip; group.letters.len()];
-        Self { worker, plan, lane, group, fates }
+        let mut again = Self { worker, plan, lane, group, fates, unmade: 0 };
+        let is_its = |input: &&Input| again.plan.modules[input.module].manifest().name == group.of.module;
+        let inputs = again.plan.topics[again.worker.lanes[lane].topic].inputs.iter().filter(is_its);
+        let silver = inputs.flat_map(|input| &input.products).map(|product| again.plan.products[*product].table);
+        // Silver is committed before the dead letters are.
+        let made = silver.map(|table| again.first(table)).max().unwrap_or(0);
+        let answered = again.first(DEAD_LETTERS);
+        again.unmade = if made < answered { answered } else { 0 };
+        again
     }
 
     pub(super) fn run(mut self) -> Result<(), Error> {
@@ -66,6 +76,8 @@ impl<'a> Again<'a> {
                     let input = &plan.topics[topic].inputs[at];
                     digest = Some(Arc::clone(plan.modules[input.module].digest()));
                     self.redrive(input, at)?;
+                    let unmade = Fate::dead(Stage::Transform, format!("module {} did not run", self.group.of.module));
+                    self.fates[..self.unmade].fill(unmade);
                 }
                 Err(reason) => self.fates.fill(Fate::dead(Stage::Transform, reason)),
             }
@@ -136,7 +148,7 @@ impl<'a> Again<'a> {
                 self.late_letter(record, &plan.modules[input.module], path);
             }
         }
-        let Rows { origins, mut columns, .. } = behind(rows, records, self.first(product.table));
+        let Rows { origins, mut columns, .. } = behind(rows, records, self.first(product.table).max(self.unmade));
         if origins.is_empty() {
             return Ok(());
         }
@@ -220,7 +232,7 @@ impl<'a> Again<'a> {
     ) -> Result<Vec<usize>, Error> {
         let plan = Arc::clone(&self.plan);
         let target = &plan.golds[gold];
-        let rows = behind(rows, records, self.first(target.state_table));
+        let rows = behind(rows, records, self.first(target.state_table).max(self.unmade));
         let record = |row: u32| records[rows.origins[row as usize] as usize] as usize;
         if rows.origins.is_empty() {
             return Ok(Vec::new());

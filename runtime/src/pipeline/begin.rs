@@ -19,7 +19,9 @@ pub(super) fn begin(
     floors: &[i64],
 ) -> Option<i64> {
     let own = own_tables(plan, module)?;
-    let is_known = own.iter().any(|table| tables[*table].offsets().get(partition).is_some());
+    // Where it was made anew of what is left, it begins there.
+    let is_known =
+        own.iter().any(|table| tables[*table].offsets().get(partition).is_some_and(|stored| stored >= floors[*table]));
     if is_known {
         return None;
     }

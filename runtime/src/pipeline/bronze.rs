@@ -119,7 +119,7 @@ pub(super) fn pasts(
     for (index, topic) in plan.topics.iter().enumerate() {
         let (mut of, mut stretches) = (Vec::new(), Vec::new());
         for (slot, lane) in lanes.iter().enumerate().filter(|(_, lane)| lane.topic == index) {
-            let is_gone = lane.next < slots[slot].log.start && !lane.from_beginning;
+            let is_gone = lane.next < slots[slot].log.start;
             if let Some(held) = held(plan, tables, index, &lane.partition).filter(|_| is_gone) {
                 tracing::info!(partition = %lane.partition, from = lane.next, to = held.next, "read back from bronze");
                 of.push(slot);

@@ -32,21 +32,15 @@ const MET: i64 = 10;
 /// Looks over which it is seen how fast they come nearer.
 const LOOKS: usize = 10;
 
-/// The names of the modules that have `limit` more records before them than the one that has the fewest, and of those that cannot read a
-/// partition on that others can. Somebody stays.
-pub(super) fn apart(plan: &Plan, opened: &Opened, limit: u64) -> Vec<String> {
+/// The names of the modules that have `limit` more records before them than the one that has the fewest.
+pub(super) fn behind(plan: &Plan, opened: &Opened, limit: u64) -> Vec<String> {
     let left: Vec<i64> = (0..plan.modules.len()).map(|module| left(plan, opened, module)).collect();
-    let behind: Vec<usize> = behind(&left, i64::try_from(limit).unwrap_or(i64::MAX)).collect();
-    let name = |module: usize| &plan.modules[module].manifest().name;
-    let is_at_fault = |module: usize| opened.stuck.iter().any(|stuck| stuck.at_fault.contains(name(module)));
-    let all = 0..plan.modules.len();
-    let apart: Vec<usize> = all.clone().filter(|module| behind.contains(module) || is_at_fault(*module)).collect();
-    let apart = if apart.len() < all.len() { apart } else { behind };
-    apart.into_iter().map(|module| name(module).clone()).collect()
+    let apart = apart(&left, i64::try_from(limit).unwrap_or(i64::MAX));
+    apart.map(|module| plan.modules[module].manifest().name.clone()).collect()
 }
 
 /// The indices of those that have more than `limit` more than the one that has the fewest.
-fn behind(left: &[i64], limit: i64) -> impl Iterator<Item = usize> {
+fn apart(left: &[i64], limit: i64) -> impl Iterator<Item = usize> {
     let least = left.iter().copied().min().unwrap_or(0);
     left.iter().enumerate().filter(move |(_, left)| *left - least > limit).map(|(index, _)| index)
 }
@@ -286,7 +280,7 @@ mod tests {
 
     #[test]
     fn only_those_far_behind_the_first_are_read_apart() {
-        let check = |left: &[i64], expected: &[usize]| assert_eq!(behind(left, 100).collect::<Vec<_>>(), expected);
+        let check = |left: &[i64], expected: &[usize]| assert_eq!(apart(left, 100).collect::<Vec<_>>(), expected);
         check(&[], &[]);
         // Who is alone has nobody to hold up, however long the way is.
         check(&[1_000_000], &[]);

@@ -48,6 +48,8 @@ pub(super) struct Drive<'a> {
     pub(super) next: watch::Sender<Option<Release>>,
     /// By slot: up to where the modules of the session have to finish what they have begun.
     pub(super) torn_until: &'a [Until],
+    /// Whether modules are to be read apart once that is done.
+    pub(super) is_put_off: bool,
     /// The rewinds that the session began with.
     pub(super) rewinds: &'a [(String, i64, Target)],
     pub(super) grace: Duration,
@@ -62,9 +64,13 @@ pub(super) struct Drive<'a> {
 impl Drive<'_> {
     /// What is to run, if that is something else than what the session runs, and that has nothing left to finish.
     fn other_release(&self, committer: &Committer, running: &Arc<Plan>) -> Option<Release> {
-        let is_finished = self.torn_until.iter().enumerate().all(|(slot, until)| until.is_done(committer, slot));
         let next = self.next.borrow();
-        next.as_ref().filter(|next| is_finished && !Arc::ptr_eq(&next.plan, running)).cloned()
+        next.as_ref().filter(|next| !Arc::ptr_eq(&next.plan, running) && self.is_finished(committer)).cloned()
+    }
+
+    /// Whether the modules have finished what they had begun.
+    fn is_finished(&self, committer: &Committer) -> bool {
+        self.torn_until.iter().enumerate().all(|(slot, until)| until.is_done(committer, slot))
     }
 
     /// Does work that may take as long as it takes until the session is told to end, and from then on as long as the grace lasts: what is
@@ -205,7 +211,7 @@ impl Pipeline {
     }
 
     /// Goes on with other modules where that is what is to run; `false` where that takes a new session, since they make other tables, or
-    /// other modules are apart from the rest or might have to be.
+    /// other modules are apart from the rest, or are to be, or might have to be.
     async fn adopt(
         &self,
         committer: &mut Committer,
@@ -213,6 +219,9 @@ impl Pipeline {
         catch_up: Option<&CatchUp>,
         drive: &Drive<'_>,
     ) -> Result<bool, Error> {
+        if drive.is_put_off && drive.is_finished(committer) {
+            return Ok(false);
+        }
         let running = catch_up.map_or(&committer.plan, |catch_up| &catch_up.whole);
         let Some(next) = drive.other_release(committer, running) else { return Ok(true) };
         let may_part = catch_up.is_some() || !drive.torn_until.is_empty();

@@ -53,10 +53,13 @@ pub(super) fn floors(
     let bronze = plan.topics[slot.topic].bronze;
     let held = held(plan, tables, slot.topic, &slot.partition).filter(|_| whole[slot.topic]);
     let made_anew = made_anew(plan, &release.rewinds, tables, &slot.partition);
+    let has_own_alone = has_own_alone(plan, tables, slot);
     let is_anew =
         |table: &usize| made_anew.iter().any(|name| own_tables(plan, name).is_some_and(|own| own.contains(table)));
+    let is_of_all = |table: &usize| [DEAD_LETTERS, COMMITS].contains(table);
+    let counts = |table: &&usize| !(is_anew(table) || has_own_alone && is_of_all(table));
     let log = Log { slot, held, gone };
-    log.check(relevant.iter().filter(|table| !is_anew(table)).filter_map(|table| stored(*table)))?;
+    log.check(relevant.iter().filter(counts).filter_map(|table| stored(*table)))?;
     log.check(bronze.and_then(stored).filter(|bronze| *bronze >= slot.log.start))?;
     let readers = plan.readers(slot.topic).filter(|name| !made_anew.contains(name));
     log.check(readers.flat_map(|name| stands(plan, tables, name, &slot.partition)))?;
@@ -64,20 +67,24 @@ pub(super) fn floors(
     let is_new = relevant.iter().all(|table| stored(*table).is_none());
     let oldest = Held::oldest(held, slot.log.start);
     let default = if is_new && start == Start::Latest && !slot.is_gained { slot.log.end } else { oldest };
-    let smallest = relevant.iter().map(|table| stored(*table).unwrap_or(default)).min().unwrap_or(default);
+    let stands = |table: &usize| match stored(*table) {
+        Some(stored) if counts(&table) => stored,
+        // What is gone there is missed by nobody.
+        Some(stored) => stored.max(oldest),
+        None => default,
+    };
+    let smallest = relevant.iter().map(stands).min().unwrap_or(default);
     let floor = |table: usize| match stored(table) {
         // What others fill stands nobody in the way.
         Some(_) if Some(table) == bronze && !plan.writes(table) => smallest,
         Some(stored) if Some(table) == bronze => stored.max(smallest),
-        Some(stored) if relevant.contains(&table) => stored,
-        None if relevant.contains(&table) => default,
+        _ if relevant.contains(&table) => stands(&table),
         _ => smallest,
     };
     let is_unread = |table: &usize| stored(*table).is_none() || is_anew(table);
     let is_product = |table: &&usize| matches!(plan.tables[**table].kind, TableKind::Silver | TableKind::State);
     let mut products = relevant.iter().filter(is_product).peekable();
-    let is_kept = held.is_some_and(|held| held.reaches(smallest, slot.log.start));
-    let from_beginning = smallest <= slot.log.start && !is_kept && products.peek().is_some() && products.all(is_unread);
+    let from_beginning = smallest == slot.log.start && products.peek().is_some() && products.all(is_unread);
     Ok(Floors { floors: (0..tables.len()).map(floor).collect(), from_beginning })
 }
 
@@ -138,6 +145,13 @@ impl Log<'_> {
     }
 }
 
+/// Whether every module that reads a partition has progress of its own in the tables that all feed, so what all share there says nothing.
+fn has_own_alone(plan: &Plan, tables: &[Table], slot: &Slot) -> bool {
+    let has = |table: usize, name: &str| tables[table].offsets().get(&slot.partition.of_reader(name)).is_some();
+    let mut readers = plan.readers(slot.topic).peekable();
+    readers.peek().is_some() && readers.all(|name| has(DEAD_LETTERS, name) && has(COMMITS, name))
+}
+
 /// Where a module's own tables stand in a partition, and its progress in those that all feed: nowhere before it has read anything.
 fn stands(plan: &Plan, tables: &[Table], module: &str, partition: &SourcePartition) -> Vec<i64> {
     let own = own_tables(plan, module).unwrap_or_default().into_iter();
@@ -149,15 +163,17 @@ fn stands(plan: &Plan, tables: &[Table], module: &str, partition: &SourcePartiti
     stands
 }
 
-/// The modules that cannot read a partition on, where others can.
-pub(super) fn at_fault(release: &Release, tables: &[Table], whole: &[bool], slot: &Slot, gone: &[Gone]) -> Vec<String> {
+/// The modules that cannot read a partition on, since its log has lost what they have not read, where others can.
+pub(super) fn at_fault(release: &Release, tables: &[Table], whole: &[bool], slot: &Slot) -> Vec<String> {
     let plan = &*release.plan;
     let held = held(plan, tables, slot.topic, &slot.partition).filter(|_| whole[slot.topic]);
     let made_anew = made_anew(plan, &release.rewinds, tables, &slot.partition);
-    let log = Log { slot, held, gone };
+    let is_lost =
+        |offset: i64| offset < slot.log.start && !held.is_some_and(|held| held.reaches(offset, slot.log.start));
     let readers: Vec<&str> = plan.readers(slot.topic).collect();
-    let cannot =
-        |name: &&&str| !made_anew.contains(*name) && log.check(stands(plan, tables, name, &slot.partition)).is_err();
+    let cannot = |name: &&&str| {
+        !made_anew.contains(*name) && stands(plan, tables, name, &slot.partition).into_iter().any(is_lost)
+    };
     let found: Vec<String> = readers.iter().filter(cannot).map(|name| (*name).to_owned()).collect();
     if found.len() < readers.len() { found } else { Vec::new() }
 }

@@ -22,6 +22,8 @@ pub(super) struct Parts {
     pub(super) whole: Arc<Plan>,
     pub(super) live: (Release, Opened),
     behind: Option<(Release, Opened)>,
+    /// Whether a module that is far behind is read with the others until it has finished requests.
+    pub(super) is_put_off: bool,
 }
 
 /// What was started.
@@ -33,8 +35,37 @@ pub(super) struct Running {
     pub(super) stuck: Vec<Stuck>,
 }
 
+/// Which modules may be read apart from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parting {
+    /// None: a batch job reads all to the end.
+    No,
+    /// Those that cannot read a partition on that others can.
+    Stopped,
+    /// Those that are far behind, too.
+    Behind,
+}
+
+impl Parting {
+    /// What may be in a session, which may be that of a batch job, or have something to finish that a crash left.
+    pub(super) fn of(is_batch: bool, finishes: bool) -> Self {
+        match (is_batch, finishes) {
+            (true, _) => Self::No,
+            (false, true) => Self::Stopped,
+            (false, false) => Self::Behind,
+        }
+    }
+}
+
 impl Parts {
-    /// Parts the modules that are far behind, or cannot read a partition on that others can, from the others, if that `may` be.
+    /// Parts the modules that are not to be read with the others, as far as that `may` be.
+    ///
+    /// | modules                               | where nobody is far behind | otherwise                       |
+    /// |---------------------------------------|----------------------------|---------------------------------|
+    /// | that can read everything, and are not | together                   | together                        |
+    /// | far behind                            |                            | apart                           |
+    /// | stopped in the partitions of the first such one | apart            | wait until nobody is far behind |
+    /// | stopped in others                     | wait                       | wait                            |
     pub(super) async fn of(
         pipeline: &Pipeline,
         release: Release,
@@ -42,45 +73,63 @@ impl Parts {
         lake: &Warehouse,
         lease: Option<&Lease>,
         gone: &[Gone],
-        may: bool,
+        may: Parting,
     ) -> Result<Self, Error> {
         let whole = Arc::clone(&release.plan);
-        // Those who read beside leave all requests to the others, to finish too.
-        let may = may && opened.begun.iter().all(|begun| begun.runs && !begun.until.has_requests());
-        let behind = match may {
-            true => catch_up::apart(&whole, &opened, pipeline.config.catch_up.behind),
-            false => Vec::new(),
-        };
-        if behind.is_empty() {
-            return Ok(Self { whole, live: (release, opened), behind: None });
-        }
-        drop(opened);
-        let (ahead, behind) = pipeline.releases.lock().await.split(&release, &behind).await?;
-        let open = async |release: Release| {
+        let open = async |release: &Release| {
             let tables = session::open_tables(&pipeline.config, &release.plan, lake).await?;
             let found =
                 tokio::task::block_in_place(|| session::discover(&pipeline.config, &release.plan, &pipeline.seen))?;
-            let opened = session::open(&pipeline.config, &release, lake, tables, found, lease, gone).await?;
-            Ok::<_, Error>((release, opened))
+            session::open(&pipeline.config, release, lake, tables, found, lease, gone).await
         };
-        Ok(Self { whole, live: open(ahead).await?, behind: Some(open(behind).await?) })
+        let split =
+            async |apart: &[String], wait: &[String]| pipeline.releases.lock().await.split(&release, apart, wait).await;
+        let stopped = if may == Parting::No { Vec::new() } else { stopped(&whole, &opened.stuck) };
+        let mut wait: Vec<String> = stopped.iter().flatten().cloned().collect();
+        let (opened, reads) = if wait.is_empty() {
+            (opened, Arc::clone(&whole))
+        } else {
+            // How far behind the others are is seen without those.
+            let of_some = opened.stuck.iter().filter(|stuck| !stuck.at_fault.is_empty());
+            of_some.for_each(|stuck| pipeline.passed_over(stuck));
+            drop(opened);
+            let (others, _) = split(&wait, &[]).await?;
+            (open(&others).await?, others.plan)
+        };
+        let mut behind = match may == Parting::Behind && opened.begun.iter().all(|begun| begun.runs) {
+            true => catch_up::behind(&reads, &opened, pipeline.config.catch_up.behind),
+            false => Vec::new(),
+        };
+        // Requests are left to those who do not read apart, to finish too.
+        let finishes = |name: &String| opened.begun.iter().any(|one| one.module == *name && one.until.has_requests());
+        let is_put_off = behind.iter().any(finishes);
+        behind.retain(|name| !finishes(name));
+        let apart = if behind.is_empty() { stopped.into_iter().next().unwrap_or_default() } else { behind };
+        if apart.is_empty() {
+            return Ok(Self { whole, live: (release, opened), behind: None, is_put_off });
+        }
+        drop(opened);
+        wait.retain(|name| !apart.contains(name));
+        let (ahead, behind) = split(&apart, &wait).await?;
+        let (opened, behind_opened) = (open(&ahead).await?, open(&behind).await?);
+        Ok(Self { whole, live: (ahead, opened), behind: Some((behind, behind_opened)), is_put_off })
     }
 
     /// What is not wholly committed, whatever digest has begun it; also what modules that get no records have, in our partitions.
-    pub(super) fn begun(&self, still: Option<&Still>, lease: Option<&Lease>) -> Vec<Begun> {
+    pub(super) fn begun(&self, still: Option<&Still>, is_ours: impl Fn(&SourcePartition) -> bool) -> Vec<Begun> {
         let behind = self.behind.iter().flat_map(|(_, opened)| &opened.begun);
-        let is_ours = |begun: &&Begun| {
-            let SourcePartition { topic, partition, .. } = &begun.partition;
-            lease.is_none_or(|lease| lease.holds(topic, *partition))
-        };
+        let is_ours = |begun: &&Begun| is_ours(&begun.partition);
         let paused = still.into_iter().flat_map(|still| &still.begun).filter(is_ours);
         self.live.1.begun.iter().chain(behind).chain(paused).cloned().collect()
     }
 
     /// Leaves these partitions alone. By slot: up to where the modules have to finish what they have begun of the others.
     pub(super) fn hold(&mut self, held: &[SourcePartition]) -> Vec<Until> {
-        let Opened { begun, lanes, .. } = &mut self.live.1;
-        lanes.iter_mut().for_each(|lane| lane.is_held = held.contains(&lane.partition));
+        let Opened { begun, lanes, redrives, .. } = &mut self.live.1;
+        for (slot, lane) in lanes.iter_mut().enumerate() {
+            lane.is_held = held.contains(&lane.partition);
+            redrives.hold(slot, lane.is_held);
+        }
         torn::until(begun, lanes)
     }
 
@@ -91,19 +140,17 @@ impl Parts {
         lake: &Warehouse,
         still: Option<&Still>,
     ) -> Result<Running, Error> {
-        let Self { whole, live: (release, opened), behind } = self;
+        let Self { whole, live: (release, opened), behind, .. } = self;
         let mut session = opened.restore(&pipeline.config, lake, &release.plan).await?;
-        let stuck = std::mem::take(&mut session.stuck);
+        let mut stuck = std::mem::take(&mut session.stuck);
+        stuck.iter_mut().for_each(|stuck| stuck.at_fault.clear());
         let mut views = session.views.clone();
         let apart = match behind {
             None => None,
             Some((release, opened)) => {
                 let mut session = opened.restore(&pipeline.config, lake, &release.plan).await?;
                 views.extend(session.views.iter().map(Arc::clone));
-                let mut stuck = std::mem::take(&mut session.stuck);
-                let names = || release.plan.modules.iter().map(|module| module.manifest().name.clone()).collect();
-                stuck.iter_mut().for_each(|stuck| stuck.at_fault = names());
-                stuck.iter().for_each(|stuck| pipeline.passed_over(stuck));
+                let stuck = std::mem::take(&mut session.stuck);
                 Some((release, session, stuck))
             }
         };
@@ -127,4 +174,21 @@ impl Parts {
         pipeline.state(state);
         Ok(Running { committer, threads, catch_up, stuck })
     }
+}
+
+/// The modules that are stopped somewhere where others can read on, those together that are in the same partitions; nobody where that is
+/// all modules.
+fn stopped(plan: &Plan, stuck: &[Stuck]) -> Vec<Vec<String>> {
+    let mut groups: Vec<(Vec<&SourcePartition>, Vec<String>)> = Vec::new();
+    for name in plan.modules.iter().map(|module| &module.manifest().name) {
+        let of = stuck.iter().filter(|stuck| stuck.at_fault.contains(name));
+        let partitions: Vec<&SourcePartition> = of.map(|stuck| &stuck.slot.partition).collect();
+        match groups.iter_mut().find(|(others, _)| *others == partitions) {
+            _ if partitions.is_empty() => {}
+            Some((_, names)) => names.push(name.clone()),
+            None => groups.push((partitions, vec![name.clone()])),
+        }
+    }
+    let groups: Vec<Vec<String>> = groups.into_iter().map(|(_, names)| names).collect();
+    if groups.iter().map(Vec::len).sum::<usize>() < plan.modules.len() { groups } else { Vec::new() }
 }

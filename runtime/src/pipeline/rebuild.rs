@@ -25,10 +25,11 @@ pub(super) async fn find(
     let rows = rows(config, lake).await.map_err(failed)?;
     let mut first = first_read(since_rebuilt(&rows, &old.name), &old.name);
     // Where it was rebuilt and has read nothing since, the rebuild did not do what it was to.
-    for (of, from) in first_read(&rows, &old.name).into_iter().filter(|(of, _)| reads(new, of)) {
-        if !first.keys().any(|other| other.topic == of.topic && other.incarnation != of.incarnation) {
-            first.entry(of).or_insert(from);
-        }
+    let ever = first_read(&rows, &old.name);
+    let is_newest =
+        |of: &SourcePartition| !ever.keys().any(|other| other.topic == of.topic && other.incarnation > of.incarnation);
+    for (of, from) in ever.iter().filter(|(of, _)| reads(new, of) && is_newest(of)) {
+        first.entry(of.clone()).or_insert(*from);
     }
     let is_gone =
         |of: &SourcePartition| first.keys().any(|other| other.topic == of.topic && other.incarnation > of.incarnation);

@@ -51,6 +51,8 @@ struct Sequence {
     topic: Arc<str>,
     /// The number of the first request that is not committed.
     next: i64,
+    /// Whether the session leaves the partition alone.
+    is_held: bool,
 }
 
 /// Letters of one partition that a worker is to settle.
@@ -149,7 +151,7 @@ impl Redrives {
         let stands = |table: &Table| table.offsets().get(&partition).unwrap_or(0);
         let next = stands(&tables[COMMITS]);
         let floors = tables.iter().map(|table| stands(table).max(next)).collect();
-        self.sequences.push(Sequence { partition, topic, next });
+        self.sequences.push(Sequence { partition, topic, next, is_held: false });
         Redrive { next, floors }
     }
 
@@ -186,7 +188,16 @@ impl Redrives {
         self.is_pending() && self.failed.is_none_or(|at| at.elapsed() >= LOOK_EVERY)
     }
 
+    /// Leaves the requests of a slot alone, or does not.
+    pub(super) fn hold(&mut self, slot: usize, is_held: bool) {
+        self.sequences[slot].is_held = is_held;
+    }
+
+    /// The number behind the last request that the session is to execute.
     fn end(&self, sequence: &Sequence) -> i64 {
+        if sequence.is_held {
+            return sequence.next;
+        }
         self.table.offsets().get(&sequence.partition).unwrap_or(0)
     }
 

@@ -296,8 +296,14 @@ impl Releases {
         Ok(Release { plan: Arc::new(plan), topics, paused, rewinds, standings: standings.clone() })
     }
 
-    /// A release in two: without the modules that are `behind`, and these alone, which catch up beside the others.
-    pub(super) async fn split(&mut self, whole: &Release, behind: &[String]) -> Result<(Release, Release), Error> {
+    /// A release in two: without the modules that are `behind`, and these alone, which catch up beside the others. Those that `wait` are in
+    /// neither.
+    pub(super) async fn split(
+        &mut self,
+        whole: &Release,
+        behind: &[String],
+        wait: &[String],
+    ) -> Result<(Release, Release), Error> {
         let standings = whole.standings.clone();
         let without = |leave: &dyn Fn(&String) -> bool| {
             let mut standings = standings.clone();
@@ -306,7 +312,7 @@ impl Releases {
             }
             standings
         };
-        let ahead = self.release_of(&without(&|name| behind.contains(name)), Way::Live).await?;
+        let ahead = self.release_of(&without(&|name| behind.contains(name) || wait.contains(name)), Way::Live).await?;
         let behind = self.release_of(&without(&|name| !behind.contains(name)), Way::Beside(&ahead.plan)).await?;
         Ok((ahead, behind))
     }

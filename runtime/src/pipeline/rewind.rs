@@ -47,6 +47,8 @@ struct Rewind<'a> {
     number: i64,
     target: &'a Target,
     offsets: Checkpoint,
+    /// How far requests about dead letters are executed, by sequence: own tables that a crash left ahead of that go back there.
+    executed: Checkpoint,
     at_ms: i64,
 }
 
@@ -57,7 +59,8 @@ pub(super) async fn finish(config: &Config, lake: &Warehouse, release: &Release,
         let Some(module) = plan.modules.iter().position(|module| module.manifest().name == *name) else { continue };
         let offsets = target.offsets.iter().filter_map(|(of, next)| Some((SourcePartition::parse(of)?, *next)));
         let (number, offsets) = (*number, offsets.collect());
-        Rewind { config, lake, plan, module, number, target, offsets, at_ms }.run().await?;
+        let executed = Checkpoint::default();
+        Rewind { config, lake, plan, module, number, target, offsets, executed, at_ms }.run().await?;
     }
     Ok(())
 }
@@ -109,6 +112,8 @@ impl Rewind<'_> {
                 self.offsets.set(of, begin);
             }
         }
+        let sequences = self.sequences();
+        self.executed = sequences.iter().map(|of| (of.clone(), commits.offsets().get(of).unwrap_or(0))).collect();
         let micro_batch = commits.micro_batch().max(self.target.micro_batch) + 1;
         let mut versions = BTreeMap::new();
         for kind in [TableKind::Silver, TableKind::DeadLetters, TableKind::State, TableKind::Gold] {
@@ -149,7 +154,7 @@ impl Rewind<'_> {
     fn known(&self) -> Vec<SourcePartition> {
         let name = &self.plan.modules[self.module].manifest().name;
         let all = self.offsets.iter().flat_map(|(of, _)| [of.clone(), of.of_reader(name)]);
-        all.chain([self.marker()]).collect()
+        all.chain(self.sequences()).chain([self.marker()]).collect()
     }
 
     /// The tables of a kind that go back: the module's own, or what all feed.
@@ -202,7 +207,8 @@ impl Rewind<'_> {
         }
         let own = table.offsets().iter().filter(|(partition, _)| *partition != &marker(name));
         let step = |(partition, from): (&SourcePartition, i64)| {
-            let stood = past.offsets.get(partition).or_else(|| self.offsets.get(partition));
+            let executed = self.executed.get(partition).map(|executed| executed.min(from));
+            let stood = past.offsets.get(partition).or(executed).or_else(|| self.offsets.get(partition));
             OffsetMove { partition: partition.clone(), from: Some(from), next: stood.unwrap_or(from) }
         };
         let offsets = own.map(step).chain([mark]).collect();
@@ -242,7 +248,8 @@ impl Rewind<'_> {
 
     async fn emptied(&self, table: Table, commit: Commit, mark: OffsetMove) -> Result<Table, Error> {
         let step = |(partition, from): (&SourcePartition, i64)| {
-            let next = self.offsets.get(partition).unwrap_or(from);
+            let executed = self.executed.get(partition).map(|executed| executed.min(from));
+            let next = self.offsets.get(partition).or(executed).unwrap_or(from);
             OffsetMove { partition: partition.clone(), from: Some(from), next }
         };
         let name = &self.plan.modules[self.module].manifest().name;

@@ -4,19 +4,20 @@ use super::catch_up::CatchUp;
 use super::commit::chain;
 use super::committer::Committer;
 use super::drive::Drive;
-use super::parts::{Parts, Running};
+use super::parts::{Parting, Parts, Running};
 use super::releases::Release;
 use super::session::{self, Found, Gone, Stuck};
 use super::still::Still;
 use super::torn::Torn;
 use super::{Error, Pipeline, Remedy, rewind};
+use crate::checkpoint::SourcePartition;
 use crate::clock;
 use crate::config::Sharing;
 use crate::serve::orders::Asked;
 use crate::serve::status::{Failure, State};
 use crate::serve::{Readiness, Time};
 use crate::sink::Warehouse;
-use crate::source::{self, Membership, TopicPartition};
+use crate::source::{self, Lease, Membership, TopicPartition};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -217,13 +218,13 @@ impl Pipeline {
             }
         };
         let opened = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
-        let may_part = !options.until_current && torn.under(&release.rewinds).is_empty();
-        let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may_part).await?;
+        let may = Parting::of(options.until_current, !torn.under(&release.rewinds).is_empty());
+        let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may).await?;
         let still = Still::open(self, &lake, &parts.whole).await?;
-        let begun = parts.begun(still.as_ref(), lease.as_ref());
+        let begun = parts.begun(still.as_ref(), |of| self.reads(lease.as_ref(), of));
         let Some(held) = torn.settle(&begun, &parts.live.0.rewinds) else { return Ok(End::Anew) };
         let torn_until = parts.hold(&held);
-        let (rewinds, grace) = (parts.live.0.rewinds.clone(), self.config.shutdown.grace);
+        let (rewinds, is_put_off) = (parts.live.0.rewinds.clone(), parts.is_put_off);
         let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake, still.as_ref()).await?;
         let targets: Vec<i64> = committer.slots.iter().map(|slot| slot.log.end).collect();
         let drive = Drive {
@@ -235,7 +236,8 @@ impl Pipeline {
             next: self.next.clone(),
             rewinds: &rewinds,
             torn_until: &torn_until,
-            grace,
+            is_put_off,
+            grace: self.config.shutdown.grace,
             told_at: OnceLock::new(),
             stuck: &stuck,
             still: still.as_ref(),
@@ -301,6 +303,11 @@ impl Pipeline {
 
     fn is_of_files(&self, topic: &str) -> bool {
         self.config.topics.get(topic).is_some_and(|topic| topic.path.is_some())
+    }
+
+    /// Whether a partition is this instance's: files have one reader.
+    fn reads(&self, lease: Option<&Lease>, of: &SourcePartition) -> bool {
+        self.is_of_files(&of.topic) || lease.is_none_or(|lease| lease.holds(&of.topic, of.partition))
     }
 
     /// The partitions that instances share.

@@ -139,7 +139,7 @@ pub(super) async fn open(
         floors(config, release, &tables, &whole, slot, gone)
     });
     for of in stuck.iter_mut().filter(|of| matches!(of.error, Error::OutOfLog { .. })) {
-        of.at_fault = at_fault(release, &tables, &whole, &of.slot, gone);
+        of.at_fault = at_fault(release, &tables, &whole, &of.slot);
     }
     let mut lanes = Vec::with_capacity(found.slots.len());
     for ((index, slot), Floors { floors, from_beginning }) in found.slots.iter().enumerate().zip(found_floors) {

@@ -23,6 +23,8 @@ pub(super) struct Torn {
     digests: BTreeMap<String, String>,
     /// The rewinds under which that was found: one that came later has undone it.
     rewinds: Vec<Rewind>,
+    /// What they were to finish, until a session of theirs comes to read it.
+    awaited: Vec<String>,
 }
 
 /// What a module has begun of a partition's records, or of the requests about its dead letters, and not committed to all of its tables.
@@ -95,15 +97,26 @@ impl Torn {
         let is_held = |begun: &Begun| held.contains(&begun.partition);
         let all_run = begun.iter().all(|begun| begun.runs || is_held(begun));
         // Where the digests that come first are those that run anyway, whoever looks what is to run sees nothing that comes after them.
+        let named: Vec<String> = begun.iter().map(ToString::to_string).collect();
+        if !all_run && self.awaited == named {
+            // They had a session, and could not read there.
+            tracing::warn!(
+                begun = named.join(", "),
+                "what other versions have begun cannot be finished yet, and waits"
+            );
+            return Some(begun.iter().filter(|begun| !begun.runs).map(|begun| begun.partition.clone()).collect());
+        }
         if !all_run || (!held.is_empty() && self.digests.is_empty()) {
-            let begun: Vec<String> = begun.iter().map(ToString::to_string).collect();
-            tracing::info!(begun = begun.join(", "), "what other versions have begun is finished by them first");
+            tracing::info!(begun = named.join(", "), "what other versions have begun is finished by them first");
+            self.awaited = named;
             self.rewinds = rewinds.to_vec();
             self.digests = digests;
             return None;
         }
         if begun.is_empty() {
             self.digests.clear();
+        } else {
+            self.awaited.clear();
         }
         Some(held)
     }
@@ -151,7 +164,8 @@ pub(super) fn find(plan: &Plan, tables: &[Table], lanes: &[Lane]) -> Vec<Begun> 
             let letters = lane.partition.of_reader(name);
             let records = ahead(plan, tables, name, &lane.partition, Some(&letters), lane.floor(COMMITS, index));
             let sequence = sequence_of(&lane.partition.topic, lane.partition.partition);
-            let requests = ahead(plan, tables, name, &sequence, Some(&sequence), lane.redrive.next);
+            // A module that took no part in them has its own tables where they were; the dead letters are of all.
+            let requests = ahead(plan, tables, name, &sequence, None, lane.redrive.next);
             found.extend(begun(module, &lane.partition, records, requests));
         }
     }
@@ -170,7 +184,6 @@ pub(super) fn find_paused(plan: &Plan, tables: &[Table], slots: &[Slot]) -> Vec<
             }
             let sequence = sequence_of(&slot.partition.topic, slot.partition.partition);
             let done = tables[COMMITS].offsets().get(&sequence).unwrap_or(0);
-            // The dead letters may be ahead without it.
             let requests = ahead(plan, tables, name, &sequence, None, done);
             let paused = begun(module, &slot.partition, None, requests);
             found.extend(paused.map(|begun| Begun { runs: false, ..begun }));

@@ -44,14 +44,25 @@ pub(super) struct Standing {
 }
 
 /// Reads where the tables stand.
-pub(super) async fn standing(config: &Config, lake: &Warehouse, tables: &[TableName]) -> Result<Standing, Error> {
+pub(super) async fn standing(
+    config: &Config,
+    lake: &Warehouse,
+    subjects: &Subjects,
+    tables: &[TableName],
+) -> Result<Standing, Error> {
     let mut opened = Vec::new();
     for table in tables {
         let snapshot = Snapshot::open(lake, &config.pipeline, &table.path, None).await;
         opened.extend(snapshot.map_err(pipeline::Error::from)?);
     }
     let recent = opened.iter().flat_map(|table| table.recent_offsets().iter());
-    let known: BTreeSet<SourcePartition> = recent.map(|(partition, _)| partition.clone()).collect();
+    let mut known: BTreeSet<SourcePartition> = recent.map(|(partition, _)| partition.clone()).collect();
+    // Of a module that has stood still for long, the commits since do not name its progress.
+    let all: Vec<SourcePartition> = known.iter().map(SourcePartition::of_all).collect();
+    for module in &subjects.modules {
+        let read = all.iter().filter(|of| module.topics.contains(&of.topic));
+        known.extend(read.map(|of| of.of_reader(&module.name)));
+    }
     let mut standing = BTreeMap::new();
     for table in &opened {
         let starts: Vec<SourcePartition> = known.iter().map(bronze::start_of).collect();

@@ -24,7 +24,7 @@ pub(super) async fn run(
 ) -> Result<String, Error> {
     let mut all = lake::tables(subjects);
     all.extend(lake::bronze_tables(config, subjects));
-    let mut standing = lake::standing(config, warehouse, &all).await?;
+    let mut standing = lake::standing(config, warehouse, subjects, &all).await?;
     // Bronze is read from, and never moved.
     let (kept, moved): (BTreeMap<_, _>, _) =
         standing.offsets.into_iter().partition(|(table, _)| table.starts_with("bronze/"));
@@ -190,7 +190,10 @@ async fn carry_out(
     let failed = |error| Error::from(pipeline::Error::Sink(error));
     let find = async |path: &str| {
         let found = Table::find(warehouse, &config.pipeline, path).await.map_err(failed)?;
-        found.ok_or_else(|| Error::Move { reason: format!("there is no table {path}") })
+        let mut table = found.ok_or_else(|| Error::Move { reason: format!("there is no table {path}") })?;
+        let moved = plan.steps.get(path).into_iter().flatten().map(|step| step.partition.clone());
+        table.find_offsets(warehouse, &moved.collect::<Vec<_>>()).await.map_err(failed)?;
+        Ok::<_, Error>(table)
     };
     let mut commits = find(system::COMMITS).await?;
     let (mut versions, mut done) = (serde_json::Map::new(), String::new());

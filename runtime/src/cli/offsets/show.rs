@@ -43,7 +43,7 @@ pub(super) struct Shown {
 pub(super) async fn read(config: &Config, warehouse: &Warehouse, subjects: &Subjects) -> Result<Shown, Error> {
     let mut tables = lake::tables(subjects);
     tables.extend(lake::bronze_tables(config, subjects));
-    let standing = lake::standing(config, warehouse, &tables).await?;
+    let standing = lake::standing(config, warehouse, subjects, &tables).await?;
     let incarnations = lake::incarnations(config, subjects, &standing.offsets);
     let topics = lake::topics(config, subjects).await;
     let notes = notes(&incarnations, &topics, &standing.topic_ids);
