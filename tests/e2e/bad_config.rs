@@ -40,6 +40,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("bad_config::a_topic_that_no_module_reads", &[], |stage| {
             refused(stage, |config| config.text("topics.oders", "start", "latest"), &["oders", "orders"])
         }),
+        Case::kafka("bad_config::another_name_over_the_same_lake", &[], other_name),
         Case::new("bad_config::a_missing_file", &[], missing_file),
         Case::new("bad_config::no_module_at_all", &[], no_module),
         Case::new("bad_config::a_module_that_is_not_there", &[], |stage| module(stage, None, &["no.wasm"])),
@@ -101,6 +102,20 @@ fn good(stage: &Stage) -> Result<()> {
     ensure!(finished.code == Some(0), "ended with {:?}: {}", finished.code, finished.stderr);
     ensure!(!stage.table("").exists(), "a check made the lake's folder");
     Ok(())
+}
+
+/// Under another name a pipeline would read everything once more into the same tables.
+fn other_name(stage: &Stage) -> Result<()> {
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 1)?;
+    let record = json!({"InvoiceNo": "1"}).to_string();
+    Producer::new(&broker.bootstrap())?.send(retail::TOPIC, [Message::placed(0, record.as_bytes())])?;
+    let mut config = stage.config(&["transforms/retail"])?;
+    stage.until_current(&config)?;
+    config.text("", "pipeline", "renamed");
+    let finished = stage.call(&["run", "--until-current"], Some(&config.toml()))?;
+    ensure!(finished.code == Some(1), "ended with {:?}: {}", finished.code, finished.stderr);
+    clear(&finished, &["is written by pipeline", stage.pipeline(), "renamed", "location"])
 }
 
 fn missing_file(stage: &Stage) -> Result<()> {

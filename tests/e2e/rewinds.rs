@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::kafka("rewinds::a_bad_release_is_undone_with_its_data", python, |stage| undone(stage, None)),
         Case::kafka("rewinds::one_that_is_cut_off_goes_on", python, |stage| undone(stage, Some("rewind.after:2"))),
+        Case::kafka("rewinds::gold_that_was_not_published_yet_is_made_again", python, unpublished),
     ]
 }
 
@@ -144,4 +145,31 @@ pub(crate) fn same_tables(stage: &Stage) -> Result<()> {
     let letters = stage.query(Engine::DuckDb, &[("d", "_lakeward/dead_letters")], letters)?;
     ensure!(letters.len() == 2 && letters[0]["n"] == letters[1]["n"] && letters[0]["twice"] == 0, "{letters:?}");
     Ok(())
+}
+
+/// Back to before a gold table was first published, where what is read again is in few of its calendar parts: all are published.
+fn unpublished(stage: &Stage) -> Result<()> {
+    let events: Vec<Event> = retail::events(usize::MAX)?.into_iter().step_by(97).take(4_000).collect();
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 1)?;
+    let mut config = configured_with(stage, None)?;
+    // Long after the first micro-batch, and not before the rewind is ordered.
+    config.text("gold", "every", "8s");
+    let producer = Producer::new(&broker.bootstrap())?;
+    let send = |part: &[Event]| producer.send(retail::TOPIC, part.iter().map(Event::message)).map(drop);
+    send(&events[..3_900])?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    wait_products(&mut instance, &[("retail/sales", 3_900)])?;
+    let kept = stage.query(Engine::DuckDb, &[("c", audit::COMMITS)], "select min(micro_batch) as n from c")?;
+    let kept = kept[0]["n"].as_i64().context("a micro-batch")?.to_string();
+    send(&events[3_900..])?;
+    wait_products(&mut instance, &[("retail/sales", 4_000)])?;
+    order(stage, &instance, &["rewind", "retail", "--to", &kept])?;
+    wait_products(&mut instance, &[("retail/sales", 4_000)])?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    let parts = "select count(distinct date_trunc('month', window_start)) > 6 as many from g";
+    let found = stage.query(Engine::DuckDb, &[("g", "gold/retail/sales_by_country")], parts)?;
+    ensure!(found[0]["many"] == true, "few parts are in gold: {found:?}");
+    audit::holds(stage, &config)
 }

@@ -84,7 +84,10 @@ pub(super) fn floors(
     let is_unread = |table: &usize| stored(*table).is_none() || is_anew(table);
     let is_product = |table: &&usize| matches!(plan.tables[**table].kind, TableKind::Silver | TableKind::State);
     let mut products = relevant.iter().filter(is_product).peekable();
-    let from_beginning = smallest == slot.log.start && products.peek().is_some() && products.all(is_unread);
+    // An empty log has nothing to lose, and is asked for with the others' records.
+    let has_records = slot.log.start < slot.log.end;
+    let from_beginning =
+        has_records && smallest == slot.log.start && products.peek().is_some() && products.all(is_unread);
     Ok(Floors { floors: (0..tables.len()).map(floor).collect(), from_beginning })
 }
 

@@ -205,10 +205,13 @@ impl Rewind<'_> {
             let answered = self.answered(&past).await?;
             return self.letters(table, commit, &self.letters_stood(&past), Some(&answered), mark).await;
         }
+        let is_gold = self.plan.tables[index].kind == TableKind::Gold;
         let own = table.offsets().iter().filter(|(partition, _)| *partition != &marker(name));
         let step = |(partition, from): (&SourcePartition, i64)| {
             let executed = self.executed.get(partition).map(|executed| executed.min(from));
-            let stood = past.offsets.get(partition).or(executed).or_else(|| self.offsets.get(partition));
+            // A gold table that had nothing of a partition yet is not where the state is: it is still to be published.
+            let begin = || if is_gold { Some(0) } else { self.offsets.get(partition) };
+            let stood = past.offsets.get(partition).or(executed).or_else(begin);
             OffsetMove { partition: partition.clone(), from: Some(from), next: stood.unwrap_or(from) }
         };
         let offsets = own.map(step).chain([mark]).collect();

@@ -98,7 +98,14 @@ pub(super) async fn open_tables(config: &Config, plan: &Plan, lake: &Warehouse) 
     let opening = plan.tables.iter().map(|table| Table::open(lake, &config.pipeline, table.spec.clone()));
     // All are waited for, also when one fails: what is still reading a log must not be cut off by the end of the process.
     let opened = futures::future::join_all(opening).await;
-    Ok(opened.into_iter().collect::<Result<_, _>>()?)
+    let tables: Vec<Table> = opened.into_iter().collect::<Result<_, _>>()?;
+    for (table, of) in tables.iter().zip(&plan.tables) {
+        // Pipelines with other modules may share a lake, and tell of themselves in the same tables.
+        if !matches!(of.kind, TableKind::DeadLetters | TableKind::Commits) {
+            table.check_alone()?;
+        }
+    }
+    Ok(tables)
 }
 
 /// Finds where everything stands; an error's remedy says whether trying again may help. Of what was `found`, the partitions that `lease`

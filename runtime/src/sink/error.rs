@@ -87,6 +87,19 @@ pub enum Error {
         /// The offset in the table, if there is one.
         found: Option<i64>,
     },
+    /// The offsets in the tables are those of another pipeline, or of this one under another name.
+    #[error(
+        "table {table} is written by pipeline {other}: as {pipeline}, all topics would be read from the start, into the same tables once more; \
+         set `pipeline = \"{other}\"`, or another `location` under [lake]"
+    )]
+    OtherPipeline {
+        /// The table.
+        table: String,
+        /// The name by which its offsets are known.
+        other: String,
+        /// The name in the configuration.
+        pipeline: String,
+    },
     /// Somebody else reads a later incarnation of the topic by now.
     #[error("table {table} has records of incarnation {newest} of the topic, and takes no more of {partition}")]
     Incarnation {
@@ -179,6 +192,7 @@ impl Error {
             | Self::Schema { .. }
             | Self::Unsupported { .. }
             | Self::Moved { .. }
+            | Self::OtherPipeline { .. }
             | Self::Incarnation { .. }
             | Self::Replaced { .. }
             | Self::NoTable { .. }

@@ -69,6 +69,8 @@ pub struct Commit {
 pub(super) struct Entry {
     pub(super) offsets: Vec<(SourcePartition, i64)>,
     commit_id: Option<String>,
+    /// The name of another pipeline that wrote it.
+    pub(super) other: Option<String>,
     pub(super) micro_batch: Option<i64>,
     pub(super) horizon_ms: Option<i64>,
     pub(super) is_rewind: bool,
@@ -111,6 +113,7 @@ impl Entry {
                 entry.remove.push(decoded(&text(&remove["path"])));
             } else if let Some(info) = action.get("commitInfo") {
                 let ours = &info["lakeward"];
+                entry.other = ours["pipeline"].as_str().filter(|name| *name != pipeline).map(str::to_owned);
                 if ours["pipeline"].as_str() == Some(pipeline) {
                     entry.commit_id = ours["commit"].as_str().map(str::to_owned);
                     entry.micro_batch = ours["microBatch"].as_i64();

@@ -71,6 +71,8 @@ pub struct Table {
     pub(super) topic_ids: BTreeMap<String, String>,
     /// How many rows our commits have added, ever; `None` where the recent ones do not say.
     pub(super) rows_added: Option<u64>,
+    /// Another pipeline, where that writes the table and this one has not.
+    other: Option<String>,
     /// By partition: the modules of the commit that brought it to where it is.
     pub(super) modules: BTreeMap<SourcePartition, Arc<BTreeMap<String, String>>>,
     pub(super) metadata: Metadata,
@@ -107,7 +109,7 @@ impl Table {
         }
         delta.load().await.map_err(log_error)?;
         table.adopt(&delta)?;
-        table.recent_offsets().await?;
+        table.other = table.recent_offsets().await?;
         table.checkpointed = table.last_checkpoint().await;
         Ok(table)
     }
@@ -160,6 +162,7 @@ impl Table {
             files: BTreeMap::new(),
             topic_ids: BTreeMap::new(),
             rows_added: None,
+            other: None,
             modules: BTreeMap::new(),
             metadata: Metadata::default(),
             landed: None,
@@ -217,6 +220,15 @@ impl Table {
     #[must_use]
     pub fn digest(&self, partition: &SourcePartition, name: &str) -> Option<&str> {
         self.modules.get(partition)?.get(name).map(String::as_str)
+    }
+
+    /// Makes sure that no other pipeline writes the table, as far as the recent commits tell.
+    ///
+    /// # Errors
+    /// When one does, and this one does not.
+    pub fn check_alone(&self) -> Result<(), Error> {
+        let Some(other) = self.other.clone() else { return Ok(()) };
+        Err(Error::OtherPipeline { table: self.spec.path.clone(), other, pipeline: self.pipeline.clone() })
     }
 
     /// The largest micro-batch that the recent commits name; 0 without one.
@@ -360,9 +372,12 @@ impl Table {
     }
 
     /// Reads the offsets that the newest commits name. A pipeline's commits name every partition they own, so the newest few tell all
-    /// that is owned today; [`Self::find_offsets`] looks for others.
-    pub(super) async fn recent_offsets(&mut self) -> Result<(), Error> {
+    /// that is owned today; [`Self::find_offsets`] looks for others. The name of another pipeline, where some of them are its and none
+    /// is ours.
+    pub(super) async fn recent_offsets(&mut self) -> Result<Option<String>, Error> {
         let Recent { entries, is_all } = self.log().recent(self.version).await?;
+        let is_ours = entries.iter().any(Entry::is_ours);
+        let other = entries.iter().find_map(|entry| entry.other.clone()).filter(|_| !is_ours);
         // A rewind took back what was closed until then.
         let mut is_past = false;
         let mut ended: BTreeSet<SourcePartition> = BTreeSet::new();
@@ -392,7 +407,7 @@ impl Table {
         if is_all {
             self.rows_added.get_or_insert(0);
         }
-        Ok(())
+        Ok(other)
     }
 
     /// Takes in an entry that is newer than all others.

@@ -169,7 +169,7 @@ async fn refuse_doubles(config: &Config, warehouse: &Warehouse, subjects: &Subje
         if let Some(found) = found {
             return refused(format!(
                 "{table} has what came from {found} already, and would have it twice; reading again what was read is not \
-                 possible yet, only what was moved over"
+                 possible yet, only what was moved over; --partition moves one that has stopped alone"
             ));
         }
     }
