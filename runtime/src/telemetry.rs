@@ -101,6 +101,8 @@ pub struct Metrics {
     pub transform_memory_bytes: IntGaugeVec,
     /// 1 where a module is parked, 0 where not, by module.
     pub module_parked: IntGaugeVec,
+    /// Partitions that are not read on for a module, by module.
+    pub module_stopped_partitions: IntGaugeVec,
     /// Chunks between the source and the workers.
     pub queue_chunks: IntGauge,
     /// Groups held in memory, by gold product.
@@ -168,6 +170,12 @@ impl Metrics {
                 r,
                 "transform_memory_bytes",
                 "The largest memory that a call of a module had.",
+                &["module"],
+            ),
+            module_stopped_partitions: gauges(
+                r,
+                "module_stopped_partitions",
+                "Partitions that are not read on for a module, because its position lies outside of their logs.",
                 &["module"],
             ),
             module_parked: gauges(r, "module_parked", "1 where a module is parked, 0 where not.", &["module"]),

@@ -13,7 +13,7 @@ use lakeward_tests::requirements::Need;
 use lakeward_tests::retail::{self, Event};
 use lakeward_tests::stage::Stage;
 use lakeward_tests::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -259,6 +259,13 @@ fn stopped_alone(stage: &Stage) -> Result<()> {
         (all["orders#0/0"], others["orders#0/0"]) = (Value::Null, Value::Null);
         Ok((is_named && is_there && own < end && all == others).then_some(own))
     })?;
+    let modules = instance.get("/v1/modules")?.json()?;
+    let stopped = |name: &str| {
+        let mut modules = modules["modules"].as_array().into_iter().flatten();
+        modules.find(|module| module["module"] == name).map(|module| module["stopped"].clone()).unwrap_or_default()
+    };
+    ensure!(stopped("retail")["orders#0/0"].to_string().contains(&format!("offset {stood} ")), "{modules}");
+    ensure!(stopped("wholesale") == json!({}), "{modules}");
     let verdict = audit::verify(stage, &config)?.report.to_string();
     let words = format!("orders#0/0@retail: the module is at {stood}, the log starts at {end}");
     ensure!(verdict.contains(&words), "no `{words}` in {verdict}");

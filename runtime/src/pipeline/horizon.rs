@@ -5,9 +5,10 @@
 //! | gave records lately                                  | at its own watermark   |
 //! | has records that were not read yet                   | at its own watermark   |
 //! | is read to its end, silent for `gold.idle_after`     | no                     |
-//! | never held a record                                  | no                     |
+//! | never held a record, in a run up to what there is    | no                     |
 //!
-//! The horizon never falls: what was said to be closed stays closed. A partition that wakes up with older events finds them late.
+//! One that is empty holds everything back like any other that gave nothing yet: whoever fills a new topic writes to all its
+//! partitions, and what is there of one is read a moment before what is there of the next. The horizon never falls: what was said to be closed stays closed. A partition that wakes up with older events finds them late.
 
 use super::progress::Progress;
 use std::sync::atomic::Ordering;
@@ -22,13 +23,20 @@ pub(super) struct Horizon {
     seen: Vec<(i64, i64)>,
     /// By slot: the newest watermark of any gold product.
     watermarks_ms: Vec<i64>,
+    /// Whether what comes to an empty partition from now on is for another run to read.
+    passes_over_empty: bool,
 }
 
 impl Horizon {
     pub(super) fn new(ms: Vec<i64>, starts: &[i64], idle_after: Duration, now_ms: i64) -> Self {
         let idle_after_ms = i64::try_from(idle_after.as_millis()).unwrap_or(i64::MAX);
         let seen = starts.iter().map(|start| (*start, now_ms)).collect();
-        Self { idle_after_ms, ms, seen, watermarks_ms: vec![i64::MIN; starts.len()] }
+        Self { idle_after_ms, ms, seen, watermarks_ms: vec![i64::MIN; starts.len()], passes_over_empty: false }
+    }
+
+    /// From now on partitions that never held a record hold nothing back.
+    pub(super) fn pass_over_empty(&mut self) {
+        self.passes_over_empty = true;
     }
 
     /// By gold product, in milliseconds; `i64::MIN` while nothing is closed.
@@ -68,7 +76,7 @@ impl Horizon {
             let of_gold = watermarks.iter().filter(|(index, ..)| *index == gold);
             let active = of_gold.filter(|(_, slot, _)| {
                 let is_empty = progress.lanes[*slot].log_end() == Some(0);
-                !is_empty && !self.is_idle(*slot, progress, now_ms)
+                !(is_empty && self.passes_over_empty) && !self.is_idle(*slot, progress, now_ms)
             });
             let of_others = of_others.iter().filter(|(index, _)| *index == gold).map(|(_, watermark_ms)| *watermark_ms);
             if let Some(minimum) = active.map(|(.., watermark_ms)| *watermark_ms).chain(of_others).min() {
@@ -124,8 +132,33 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_never_held_a_record_does_not_count() {
-        check(&[(5, 5, 100), (0, 0, i64::MIN)], true, 100);
+    fn a_partition_that_never_held_a_record_holds_it_back_for_a_while() {
+        let progress = Progress::new(&[0, 0], 1);
+        let mut horizon = Horizon::new(vec![i64::MIN], &[0, 0], Duration::from_secs(10), 0);
+        let mut check = |now_ms: i64, watermark_ms: i64, expected: i64| {
+            progress.lanes[0].next.fetch_add(1, Ordering::Relaxed);
+            progress
+                .lanes
+                .iter()
+                .for_each(|lane| lane.log_end.store(lane.next.load(Ordering::Relaxed), Ordering::Relaxed));
+            horizon.observe(&[(0, 0, watermark_ms), (0, 1, i64::MIN)], &[], &progress, now_ms);
+            assert_eq!(horizon.ms(), [expected], "at {now_ms}");
+        };
+        check(9_999, 100, i64::MIN);
+        check(10_000, 200, 200);
+    }
+
+    #[test]
+    fn a_run_up_to_what_there_is_passes_over_what_is_empty() {
+        let progress = Progress::new(&[0, 0], 1);
+        for (lane, end) in progress.lanes.iter().zip([5, 0]) {
+            lane.next.store(end, Ordering::Relaxed);
+            lane.log_end.store(end, Ordering::Relaxed);
+        }
+        let mut horizon = Horizon::new(vec![i64::MIN], &[0, 0], Duration::from_secs(10), 0);
+        horizon.pass_over_empty();
+        horizon.observe(&[(0, 0, 100), (0, 1, i64::MIN)], &[], &progress, 0);
+        assert_eq!(horizon.ms(), [100]);
     }
 
     #[test]

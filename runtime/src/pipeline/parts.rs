@@ -161,7 +161,7 @@ impl Parts {
         pipeline.site.set_rewound(rewound.collect());
         stuck.iter().for_each(|stuck| pipeline.passed_over(stuck));
         let numbers = Arc::new(AtomicI64::new(0));
-        let (committer, threads) = pipeline.start(&release.plan, lake.clone(), session, &stuck, &numbers)?;
+        let (mut committer, threads) = pipeline.start(&release.plan, lake.clone(), session, &stuck, &numbers)?;
         let catch_up = match apart {
             None => None,
             Some((release, session, stuck)) => {
@@ -170,8 +170,9 @@ impl Parts {
             }
         };
         let (state, readiness) = standing(&committer.slots, &committer.stopped);
-        pipeline.site.set_readiness(readiness);
         pipeline.state(state);
+        committer.look();
+        pipeline.site.set_readiness(readiness);
         Ok(Running { committer, threads, catch_up, stuck })
     }
 }

@@ -395,6 +395,7 @@ impl Releases {
                 rewound: None,
                 paused: standing.paused.clone(),
                 parked: standing.is_parked,
+                stopped: BTreeMap::new(),
                 metered: None,
                 shadow: standing.shadow.clone(),
                 sequence: standing.sequence,

@@ -7,6 +7,7 @@ use super::meters::{Made, Meters};
 use super::plan::Plan;
 use super::progress::Progress;
 use super::session::Slot;
+use super::target::reads;
 use crate::checkpoint::SourcePartition;
 use crate::serve::status::{self, Commits, Partition, State, Status, Topic};
 use crate::serve::{Readiness, Site, Time};
@@ -206,6 +207,7 @@ impl Report {
         let mut modules = Vec::new();
         for module in &look.plan.modules {
             let (manifest, digest) = (module.manifest(), module.digest());
+            let stopped = look.stopped.iter().filter(|(of, _)| reads(manifest, of));
             modules.push(status::Module {
                 name: manifest.name.clone(),
                 version: manifest.version.clone(),
@@ -213,6 +215,7 @@ impl Report {
                 digest: digest.to_string(),
                 paused: None,
                 parked: None,
+                stopped: stopped.map(|(of, why)| (of.to_string(), why.clone())).collect(),
                 metered: self.meters.metered(&manifest.name, digest, look.now_ms),
             });
         }
@@ -226,8 +229,13 @@ impl Report {
                 digest: of.digest.clone(),
                 paused: of.paused.clone().filter(|_| !of.parked),
                 parked: of.paused.clone().filter(|_| of.parked),
+                stopped: BTreeMap::new(),
                 metered: self.meters.metered(&of.module, &of.digest, look.now_ms),
             });
+        }
+        for module in &modules {
+            let stopped = i64::try_from(module.stopped.len()).unwrap_or(i64::MAX);
+            self.site.metrics().module_stopped_partitions.with_label_values(&[&module.name]).set(stopped);
         }
         modules
     }

@@ -38,8 +38,9 @@ pub(super) async fn find(
     let mut rows = since_rebuilt(&all, &manifest.name).to_vec();
     // Also of what was undone since: a partition that it came to then is read again from its beginning.
     let first = first_read(&rows, &manifest.name);
+    let made = rows.clone();
     leave_out_undone(&mut rows, &manifest.name);
-    let at = choose(&rows, &manifest.name, to, now_ms)?;
+    let at = choose(&rows, &made, &manifest.name, to, now_ms)?;
     let stay = &rows[at];
     let named: Checkpoint = stay
         .offsets
@@ -57,7 +58,7 @@ pub(super) async fn find(
     };
     let had_read = first_read(&rows[..=at], &manifest.name);
     let offsets = stood(config, lake, manifest, &first, &had_read, version).await.map_err(failed)?;
-    readable(config, lake, manifest, &rows, &offsets).await?;
+    readable(config, lake, manifest, &rows, &first, &offsets).await?;
     let own = own_tables(manifest);
     let tables: BTreeMap<String, u64> = stay
         .tables
@@ -99,13 +100,15 @@ pub(super) fn own_tables(manifest: &Manifest) -> Vec<String> {
     silver.chain(gold).collect()
 }
 
-/// The index of the row that stays.
-fn choose(rows: &[Row], module: &str, to: &str, now_ms: i64) -> Result<usize, Refusal> {
+/// The index of the row that stays, `made` being the rows with those that were undone since.
+fn choose(rows: &[Row], made: &[Row], module: &str, to: &str, now_ms: i64) -> Result<usize, Refusal> {
     let ran = |row: &&Row| row.is_micro_batch() && row.modules.contains_key(module);
     let all = || rows.iter().enumerate().filter(|(_, row)| ran(row));
     let may_be_digest = to.len() >= 6 && to.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_digest = || all().any(|(_, row)| row.modules[module].starts_with(to));
-    let is_to_come = |number: i64| all().next_back().is_some_and(|(_, newest)| number > newest.micro_batch);
+    // Of several instances, what was committed last need not have the greatest number.
+    let greatest = all().map(|(_, row)| row.micro_batch).max();
+    let is_to_come = |number: i64| greatest.is_some_and(|greatest| number > greatest);
     let wanted = match (to.parse(), chrono::DateTime::parse_from_rfc3339(to)) {
         // A digest may begin with digits that would be a number.
         (Ok(number), _) if !(may_be_digest && is_to_come(number) && is_digest()) => Wanted::MicroBatch(number),
@@ -116,15 +119,22 @@ fn choose(rows: &[Row], module: &str, to: &str, now_ms: i64) -> Result<usize, Re
             return Err(Refusal::Unfit(format!("{to:?} is not {what}"), Vec::new()));
         }
     };
-    let Some((_, newest)) = all().next_back() else {
+    let was_made = |number: i64| made.iter().filter(ran).any(|row| row.micro_batch == number);
+    let Some((_, newest)) = all().max_by_key(|(_, row)| row.micro_batch) else {
         return Err(Refusal::Conflict(format!("module {module} has committed nothing yet")));
     };
     let found = match wanted {
-        Wanted::MicroBatch(number) if number > newest.micro_batch => {
-            return Err(Refusal::Conflict(format!(
-                "micro-batch {number} is in the future, or was undone: the newest is {}",
-                newest.micro_batch
-            )));
+        Wanted::MicroBatch(number) if all().all(|(_, row)| row.micro_batch != number) && was_made(number) => {
+            let before = all().rfind(|(_, row)| row.micro_batch < number);
+            let before = before.map_or_else(
+                || "there is none before it".to_owned(),
+                |(_, row)| format!("the one before it that stands is {}", row.micro_batch),
+            );
+            return Err(Refusal::Conflict(format!("micro-batch {number} was undone: {before}")));
+        }
+        Wanted::MicroBatch(number) if is_to_come(number) => {
+            let newest = newest.micro_batch;
+            return Err(Refusal::Conflict(format!("micro-batch {number} is in the future: the newest is {newest}")));
         }
         Wanted::Time(ms) if ms > now_ms => {
             return Err(Refusal::Conflict(format!("{} is in the future", Time(ms))));
@@ -175,6 +185,7 @@ async fn readable(
     lake: &Warehouse,
     manifest: &Manifest,
     rows: &[Row],
+    first: &BTreeMap<SourcePartition, i64>,
     offsets: &BTreeMap<String, i64>,
 ) -> Result<(), Refusal> {
     let failed = |error: Error| Refusal::Unavailable(chain(&error));
@@ -198,10 +209,11 @@ async fn readable(
     for (of, next) in offsets {
         let Some(parsed) = SourcePartition::parse(of).filter(|of| there.contains(of)) else { continue };
         let Some(start) = gone(&starts, &parsed, *next) else { continue };
-        let is_there = |row: &&Row| {
-            row.offsets.iter().all(|(of, [_, next])| starts_before(&starts, of, *next)) && row.is_micro_batch()
+        let can_read = |of: &SourcePartition, next: i64| match read.get(of) {
+            Some(stands) if !there.contains(of) => next >= *stands,
+            _ => gone(&starts, of, next).is_none(),
         };
-        let earliest = rows.iter().find(is_there).map(|row| row.micro_batch);
+        let earliest = earliest(rows, &manifest.name, first, can_read);
         let earliest = earliest.map_or_else(
             || "there is no micro-batch from which all is there".to_owned(),
             |number| format!("the earliest to go back to is micro-batch {number}"),
@@ -212,6 +224,21 @@ async fn readable(
         )));
     }
     Ok(())
+}
+
+/// The first micro-batch from which on the module can read every partition again, `first` being what it ever read of each first.
+fn earliest(
+    rows: &[Row],
+    module: &str,
+    first: &BTreeMap<SourcePartition, i64>,
+    can_read: impl Fn(&SourcePartition, i64) -> bool,
+) -> Option<i64> {
+    let mut stands = first.clone();
+    let found = rows.iter().filter(|row| row.is_micro_batch() && row.modules.contains_key(module)).find(|row| {
+        stands.extend(last_read(std::slice::from_ref(*row), module));
+        stands.iter().all(|(of, next)| can_read(of, *next))
+    });
+    found.map(|row| row.micro_batch)
 }
 
 /// How far back a partition can be read, for a person.
@@ -248,10 +275,6 @@ pub(super) async fn with_bronze(
         }
     }
     Ok(starts)
-}
-
-fn starts_before(starts: &Starts, of: &str, next: i64) -> bool {
-    SourcePartition::parse(of).and_then(|of| gone(starts, &of, next)).is_none()
 }
 
 /// The first offset of every partition that the module reads.
@@ -317,7 +340,9 @@ mod tests {
         let numbers = [(1, 1_000), (2, 2_000), (5, 3_000), (6, 4_000)];
         let rows: Vec<Row> =
             numbers.iter().zip(digests).map(|((number, at), digest)| row(*number, *at, digest)).collect();
-        let found = choose(&rows, "retail", to, 10_000).map(|index| rows[index].micro_batch);
+        let made: Vec<Row> =
+            rows.iter().cloned().chain([row(3, 2_500, "aaaaaaaa"), row(7, 5_000, "bbbbbbbb")]).collect();
+        let found = choose(&rows, &made, "retail", to, 10_000).map(|index| rows[index].micro_batch);
         match (found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{to}"),
             (Err(refusal), Err(words)) => assert!(format!("{refusal:?}").contains(words), "{to}: {refusal:?}"),
@@ -330,7 +355,9 @@ mod tests {
         check("2", Ok(2));
         check("4", Ok(2));
         check("6", Ok(6));
-        check("7", Err("micro-batch 7 is in the future, or was undone: the newest is 6"));
+        check("3", Err("micro-batch 3 was undone: the one before it that stands is 2"));
+        check("7", Err("micro-batch 7 was undone: the one before it that stands is 6"));
+        check("8", Err("micro-batch 8 is in the future: the newest is 6"));
         check("123456", Ok(5));
         check("123457", Err("is in the future"));
         check("0", Err("there is nothing before that: the first micro-batch of retail is 1"));
@@ -340,5 +367,25 @@ mod tests {
         check("aaaaaa", Err("nothing before that"));
         check("cccccc", Err("no micro-batch was made by cccccc"));
         check("yesterday", Err("an RFC 3339 time"));
+    }
+
+    #[test]
+    fn the_earliest_is_where_all_partitions_can_be_read() {
+        let [a, b] = [0, 1].map(|partition| SourcePartition::new("sales", 0, partition));
+        let of = |number: i64, offsets: &[(&SourcePartition, i64)]| {
+            let offsets = offsets.iter().map(|(of, next)| (of.to_string(), [0, *next])).collect();
+            Row { offsets, ..row(number, 0, "aaaaaaaa") }
+        };
+        let rows = [of(1, &[(&a, 10)]), of(2, &[(&b, 20)]), of(3, &[(&a, 30)]), of(4, &[(&b, 40)])];
+        let first = [(a.clone(), 0), (b.clone(), 0)].into();
+        let check = |oldest: [i64; 2], expected: Option<i64>| {
+            let can_read = |of: &SourcePartition, next: i64| next >= oldest[usize::from(*of == b)];
+            assert_eq!(earliest(&rows, "retail", &first, can_read), expected, "{oldest:?}");
+        };
+        check([0, 0], Some(1));
+        check([10, 1], Some(2));
+        check([11, 1], Some(3));
+        check([30, 40], Some(4));
+        check([31, 0], None);
     }
 }

@@ -58,7 +58,9 @@ fn released(site: &Site) -> Vec<Released> {
         let runs = known.filter(|module| module.paused.is_none() && module.parked.is_none());
         let running = runs.map(|module| module.digest.clone());
         let rewound = rewound.get(&of.module).copied();
-        Released { running, rewound, metered: known.map(|module| module.metered.clone()), ..of.clone() }
+        let stopped = known.map(|module| module.stopped.clone()).unwrap_or_default();
+        let metered = known.map(|module| module.metered.clone());
+        Released { running, rewound, stopped, metered, ..of.clone() }
     };
     site.released().iter().map(with_status).collect()
 }

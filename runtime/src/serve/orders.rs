@@ -4,6 +4,7 @@ use super::Time;
 use super::status::Metered;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
 
 /// Orders that wait: a person gives one at a time.
@@ -256,6 +257,9 @@ pub struct Released {
     pub paused: Option<String>,
     /// Whether it was the runtime that paused it, because it failed too often.
     pub parked: bool,
+    /// By partition, `orders#0/3`: why this instance does not read it on for this module.
+    #[serde(default)]
+    pub stopped: BTreeMap<String, String>,
     /// The digest that runs beside it.
     pub shadow: Option<String>,
     /// What it was given, made and used in the instance that answers; `None` before that knows.

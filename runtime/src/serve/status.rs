@@ -190,6 +190,8 @@ pub struct Module {
     pub paused: Option<String>,
     /// Why the runtime parked it: it failed too often. `None` while it gets records, and while it is paused.
     pub parked: Option<String>,
+    /// By partition, `orders#0/3`: why it is not read on for this module. Its products lack what comes there until that is mended.
+    pub stopped: BTreeMap<String, String>,
     /// What it was given, made and used.
     #[serde(flatten)]
     pub metered: Metered,

@@ -313,6 +313,7 @@ async fn the_status_is_told_in_the_words_of_the_design() {
             digest: "ab".to_owned(),
             paused: None,
             parked: None,
+            stopped: BTreeMap::new(),
             metered: status::Metered {
                 records: 4,
                 rejects: 1,

@@ -3,11 +3,15 @@
 use super::Error;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use futures::{StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use url::Url;
 
@@ -72,13 +76,14 @@ impl Warehouse {
             let root = Arc::new(object_store::local::LocalFileSystem::new());
             return Ok(Self { root, url, prefix, local: Some(folder) });
         }
+        let unfit = |source| Error::Options { location: location.to_owned(), source };
+        options.keys().try_for_each(|key| known(&url, &key.to_ascii_lowercase())).map_err(unfit)?;
         let environment = std::env::vars()
             .map(|(key, value)| (key.to_ascii_lowercase(), value))
             .filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix)));
         let given = options.iter().map(|(key, value)| (key.clone(), value.clone()));
         let all: BTreeMap<String, String> = environment.chain(given).collect();
-        let (store, prefix) = object_store::parse_url_opts(&url, all)
-            .map_err(|source| Error::Options { location: location.to_owned(), source })?;
+        let (store, prefix) = object_store::parse_url_opts(&url, all).map_err(unfit)?;
         Ok(Self { root: Arc::from(store), url, prefix, local: None })
     }
 
@@ -203,6 +208,15 @@ impl TableStore {
     }
 }
 
+/// Whether the store at a location has an option of that name: the crate would pass over one that it does not know.
+fn known(url: &Url, key: &str) -> Result<(), object_store::Error> {
+    match url.scheme() {
+        "s3" | "s3a" => AmazonS3ConfigKey::from_str(key).map(|_| ()),
+        "gs" => GoogleConfigKey::from_str(key).map(|_| ()),
+        _ => AzureConfigKey::from_str(key).map(|_| ()),
+    }
+}
+
 fn parse(location: &str) -> Result<Url, Error> {
     let unknown = || Error::Location { location: location.to_owned() };
     if !location.contains("://") {
@@ -225,6 +239,21 @@ mod tests {
         assert_eq!(parse("/tmp/lake").unwrap().as_str(), "file:///tmp/lake/");
         assert_eq!(parse("s3://bucket/lake").unwrap().scheme(), "s3");
         assert!(matches!(parse("ftp://host/lake"), Err(Error::Location { .. })));
+    }
+
+    #[test]
+    fn an_option_that_the_store_does_not_know_is_named() {
+        let check = |location: &str, key: &str, is_known: bool| {
+            let opened = Warehouse::at(location, &[(key.to_owned(), "30s".to_owned())].into());
+            assert_eq!(opened.is_ok(), is_known, "{location} {key}: {opened:?}");
+            assert!(is_known || format!("{opened:?}").contains(key), "{opened:?}");
+        };
+        check("s3://bucket/lake", "timeout", true);
+        check("s3://bucket/lake", "AWS_REGION", true);
+        check("s3://bucket/lake", "aws_acces_key_id", false);
+        check("gs://bucket/lake", "timeout", true);
+        check("gs://bucket/lake", "aws_region", false);
+        check("az://container/lake", "azure_storage_account", false);
     }
 
     #[test]

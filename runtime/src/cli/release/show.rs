@@ -152,7 +152,16 @@ fn state(module: &Released) -> String {
     match (&module.paused, &module.running) {
         (Some(why), _) if module.parked => format!("parked: {why}"),
         (Some(why), _) => format!("paused: {why}"),
-        (None, Some(running)) if *running == module.digest => "running".to_owned(),
+        (None, Some(running)) if *running == module.digest => match module.stopped.first_key_value() {
+            None => "running".to_owned(),
+            Some((partition, why)) => {
+                let more = match module.stopped.len() - 1 {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!("stopped in {partition}{more}: {why}")
+            }
+        },
         (None, Some(running)) => format!("running {} until the next micro-batch", short(running)),
         (None, None) => "starting".to_owned(),
     }

@@ -203,6 +203,8 @@ function showModules() {
 function moduleState(module) {
   if (module.parked) return { text: `parked: ${module.parked}`, badge: "bad" };
   if (module.paused) return { text: `paused: ${module.paused}`, badge: "provisional" };
+  const stopped = Object.keys(module.stopped);
+  if (stopped.length) return { text: `stopped in ${stopped.join(", ")}: ${module.stopped[stopped[0]]}`, badge: "bad" };
   if (module.slow) return { text: `slow: ${module.slow}`, badge: "provisional" };
   return "running";
 }
