@@ -102,7 +102,7 @@ pub struct Metrics {
     /// 1 where a module is parked, 0 where not, by module.
     pub module_parked: IntGaugeVec,
     /// Partitions that are not read on for a module, by module.
-    pub module_stopped_partitions: IntGaugeVec,
+    pub stopped_partitions: IntGaugeVec,
     /// Chunks between the source and the workers.
     pub queue_chunks: IntGauge,
     /// Groups held in memory, by gold product.
@@ -158,7 +158,7 @@ impl Metrics {
             traps: counters(r, "traps_total", "Calls that trapped.", &["module"]),
             failures: counters(r, "failures_total", "Records that a module failed on.", &["module"]),
             transform_calls: counters(r, "transform_calls_total", "Calls of a module.", &["module"]),
-            transform_fuel: counters(r, "transform_fuel_total", "Fuel of calls that succeeded.", &["module"]),
+            transform_fuel: counters(r, "transform_fuel_total", "Fuel that a module used.", &["module"]),
             transform_rows: counters(r, "transform_rows_total", "Rows that a module gave back.", &["module"]),
             transform_output_bytes: counters(
                 r,
@@ -172,12 +172,7 @@ impl Metrics {
                 "The largest memory that a call of a module had.",
                 &["module"],
             ),
-            module_stopped_partitions: gauges(
-                r,
-                "module_stopped_partitions",
-                "Partitions that are not read on for a module, because its position lies outside of their logs.",
-                &["module"],
-            ),
+            stopped_partitions: gauges(r, "stopped_partitions", "Partitions not read on for it.", &["module"]),
             module_parked: gauges(r, "module_parked", "1 where a module is parked, 0 where not.", &["module"]),
             queue_chunks: keep(
                 r,

@@ -142,6 +142,7 @@ impl Pipeline {
         drive: &Drive<'_>,
     ) -> Result<End, Error> {
         let (options, targets) = (drive.options, drive.targets);
+        committer.horizon.pass_over_empty(options.until_current);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut looked, now): (Option<Instant>, _) = (None, clock::instant());

@@ -34,9 +34,9 @@ impl Horizon {
         Self { idle_after_ms, ms, seen, watermarks_ms: vec![i64::MIN; starts.len()], passes_over_empty: false }
     }
 
-    /// From now on partitions that never held a record hold nothing back.
-    pub(super) fn pass_over_empty(&mut self) {
-        self.passes_over_empty = true;
+    /// Whether partitions that never held a record hold nothing back from now on.
+    pub(super) fn pass_over_empty(&mut self, passes: bool) {
+        self.passes_over_empty = passes;
     }
 
     /// By gold product, in milliseconds; `i64::MIN` while nothing is closed.
@@ -76,7 +76,7 @@ impl Horizon {
             let of_gold = watermarks.iter().filter(|(index, ..)| *index == gold);
             let active = of_gold.filter(|(_, slot, _)| {
                 let is_empty = progress.lanes[*slot].log_end() == Some(0);
-                !(is_empty && self.passes_over_empty) && !self.is_idle(*slot, progress, now_ms)
+                !(is_empty && self.passes_over_empty || self.is_idle(*slot, progress, now_ms))
             });
             let of_others = of_others.iter().filter(|(index, _)| *index == gold).map(|(_, watermark_ms)| *watermark_ms);
             if let Some(minimum) = active.map(|(.., watermark_ms)| *watermark_ms).chain(of_others).min() {
@@ -156,7 +156,7 @@ mod tests {
             lane.log_end.store(end, Ordering::Relaxed);
         }
         let mut horizon = Horizon::new(vec![i64::MIN], &[0, 0], Duration::from_secs(10), 0);
-        horizon.pass_over_empty();
+        horizon.pass_over_empty(true);
         horizon.observe(&[(0, 0, 100), (0, 1, i64::MIN)], &[], &progress, 0);
         assert_eq!(horizon.ms(), [100]);
     }

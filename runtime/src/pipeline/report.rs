@@ -235,7 +235,7 @@ impl Report {
         }
         for module in &modules {
             let stopped = i64::try_from(module.stopped.len()).unwrap_or(i64::MAX);
-            self.site.metrics().module_stopped_partitions.with_label_values(&[&module.name]).set(stopped);
+            self.site.metrics().stopped_partitions.with_label_values(&[&module.name]).set(stopped);
         }
         modules
     }

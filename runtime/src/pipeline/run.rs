@@ -226,9 +226,6 @@ impl Pipeline {
         let torn_until = parts.hold(&held);
         let (rewinds, is_put_off) = (parts.live.0.rewinds.clone(), parts.is_put_off);
         let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake, still.as_ref()).await?;
-        if options.until_current {
-            committer.horizon.pass_over_empty();
-        }
         let targets: Vec<i64> = committer.slots.iter().map(|slot| slot.log.end).collect();
         let drive = Drive {
             options,
