@@ -4,6 +4,7 @@ use crate::audit;
 use crate::case::Case;
 use crate::exact;
 use anyhow::{Result, ensure};
+use lakeward_tests::instance::Instance;
 use lakeward_tests::produce::{Counts, Message, Producer};
 use lakeward_tests::readers::Engine;
 use lakeward_tests::requirements::Need;
@@ -20,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::kafka("partitions::new_ones_are_read_from_their_beginning", needs, new_partitions),
         Case::kafka("partitions::one_gained_while_running_is_read_from_its_start", needs, gained_while_running),
+        Case::kafka("partitions::windows_close_over_one_that_is_silent", needs, silent),
     ]
 }
 
@@ -78,5 +80,33 @@ fn gained_while_running(stage: &Stage) -> Result<()> {
     let expected = [(0, 200, 200), (1, 200, 200), (2, 200, 0)];
     let expected = expected.map(|(p, records, first)| json!({"p": p, "records": records, "first": first}));
     ensure!(found == expected, "{found:?}");
+    audit::holds(stage, &config)
+}
+
+/// What is closed is what the slowest partition has passed, until that one is silent and its broker says so.
+fn silent(stage: &Stage) -> Result<()> {
+    let events = retail::events(EVENTS)?;
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 2)?;
+    let mut config = stage.config(&["transforms/retail"])?;
+    config.text("gold", "idle_after", "3s").text("micro_batch", "every", "200ms");
+    let producer = Producer::new(&broker.bootstrap())?;
+    let placed = |partition: i32, event: &Event| Message::placed(partition, event.json.as_bytes());
+    producer.send(retail::TOPIC, events[..100].iter().map(|event| placed(1, event)))?;
+    let mut instance = stage.start(&mut config)?;
+    let mut more = events[100..].iter();
+    let mut next_watermark = |instance: &Instance, count: usize| -> Result<Option<String>> {
+        producer.send(retail::TOPIC, more.by_ref().take(count).map(|event| placed(0, event)))?;
+        let answer = instance.get("/v1/products/retail/sales_by_country/rows?limit=1")?.json()?;
+        Ok(answer["as_of"]["watermark"].as_str().map(str::to_owned))
+    };
+    instance.wait_ready()?;
+    let held =
+        instance.wait_for(LIMIT, "the slower partition to be passed", |instance| next_watermark(instance, 100))?;
+    instance.wait_for(LIMIT, "windows to close over the silent partition", |instance| {
+        Ok(next_watermark(instance, 10)?.is_some_and(|watermark| watermark > held).then_some(()))
+    })?;
+    let status = instance.terminate()?;
+    ensure!(status.success(), "{status}");
     audit::holds(stage, &config)
 }

@@ -1,7 +1,9 @@
 //! Decides when a micro-batch ends, collects the workers' shares, and commits them as one group.
 
+use super::Error;
 use super::commit::{Group, Tables};
 use super::gold::{Publisher, Target};
+use super::horizon::{Horizon, Word};
 use super::meters::Made;
 use super::others::Others;
 use super::plan::{COMMITS, Gold, Plan, TableKind};
@@ -14,7 +16,6 @@ use super::shadows::Shadows;
 use super::share::Share;
 use super::voided;
 use super::worker::{Close, Command, Part};
-use super::{Error, horizon};
 use crate::aggregate::View;
 use crate::checkpoint::SourcePartition;
 use crate::clock::{self, Clock};
@@ -74,7 +75,7 @@ pub(super) struct Committer {
     pub(super) publisher: Publisher,
     pub(super) report: Report,
     pub(super) shadows: Arc<Shadows>,
-    pub(super) horizon: horizon::Horizon,
+    pub(super) horizon: Horizon,
     pub(super) micro_batch: i64,
     /// The number of the newest micro-batch of all committers of this process.
     pub(super) numbers: Arc<AtomicI64>,
@@ -228,7 +229,6 @@ impl Committer {
     /// Takes in what other instances committed.
     pub(super) async fn follow(&mut self) -> Result<(), Error> {
         self.redrives.look().await?;
-        self.others.ask_log_ends(&self.config);
         let stood = self.own_states();
         self.others.follow(&self.plan, &mut self.tables.tables, &self.views, self.clock.now_ms()).await?;
         self.same_states(&stood)?;
@@ -241,6 +241,16 @@ impl Committer {
             self.forget();
         }
         Ok(())
+    }
+
+    /// What is in a stopped partition will be read when that is mended: until then nothing is closed over it.
+    fn stopped_words(&self) -> Vec<Word> {
+        let golds = self.plan.golds.iter().enumerate();
+        let is_stopped = |topic: &str| self.stopped.iter().any(|(of, _)| *of.topic == *topic);
+        golds
+            .filter(|(_, gold)| is_stopped(&self.plan.topics[gold.topic].name))
+            .map(|(gold, _)| Word { gold, watermark_ms: i64::MIN, silent: None })
+            .collect()
     }
 
     /// Lets go of windows that are older than `gold.keep`. The gold table says up to where it has all that is closed; the workers follow
@@ -283,8 +293,11 @@ impl Committer {
             return Err(Error::Unbalanced { counts: format!("{:?}", share.counts.modules) });
         }
         let now_ms = self.clock.now_ms();
-        let of_others = self.others.watermarks(&self.plan, now_ms);
-        self.horizon.observe(&share.watermarks, &of_others, &self.progress, now_ms);
+        let mut words = self.others.words(&self.plan, now_ms);
+        words.extend(self.stopped_words());
+        if let Some(question) = self.horizon.observe(&share.watermarks, words, &self.progress, now_ms) {
+            question.ask(&self.config);
+        }
         let micro_batch = close.micro_batch;
         // What is said to be closed is what the workers take for closed from here on, and again after a restart: the watermarks of this
         // micro-batch count from the next one on, unless there is none.

@@ -39,6 +39,7 @@ mod run;
 mod session;
 mod shadows;
 mod share;
+mod silence;
 mod start;
 mod still;
 mod target;

@@ -4,12 +4,12 @@
 //! global everywhere, live for this instance's own partitions and as fresh as the last micro-batch for those of others.
 
 use super::Error;
+use super::horizon::Word;
 use super::plan::{Gold, Plan};
-use super::session::{self, Slot};
+use super::session::Slot;
+use super::silence::Silent;
 use crate::aggregate::{Changes, PartitionState, View};
 use crate::checkpoint::SourcePartition;
-use crate::clock;
-use crate::config::Config;
 use crate::sink::Table;
 use crate::sink::redrives::sequence_of;
 use arrow_array::cast::AsArray;
@@ -17,11 +17,7 @@ use arrow_array::types::Int32Type;
 use arrow_array::{BooleanArray, RecordBatch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
-
-/// How often the brokers are asked for the ends of the logs.
-const ASK_EVERY: Duration = Duration::from_secs(5);
+use std::time::Duration;
 
 /// What is known of the partitions that are not this instance's.
 #[derive(Debug)]
@@ -32,9 +28,6 @@ pub(super) struct Others {
     own: BTreeSet<(usize, i32)>,
     by_gold: Vec<OfGold>,
     idle_after_ms: i64,
-    /// By slot: the end of its log, as the brokers last said; they are asked by a task of its own.
-    log_ends: Arc<Vec<AtomicI64>>,
-    asked: Option<Instant>,
 }
 
 /// What they add to one gold product.
@@ -55,31 +48,9 @@ struct OfGold {
 impl Others {
     pub(super) fn new(plan: &Plan, own: &[Slot], slots: Vec<Slot>, idle_after: Duration) -> Self {
         let idle_after_ms = i64::try_from(idle_after.as_millis()).unwrap_or(i64::MAX);
-        let log_ends = Arc::new(slots.iter().map(|slot| AtomicI64::new(slot.log.end)).collect());
         let by_gold = plan.golds.iter().map(|_| OfGold::default()).collect();
         let own = own.iter().map(|slot| (slot.topic, slot.partition.partition)).collect();
-        Self { slots, own, by_gold, idle_after_ms, log_ends, asked: None }
-    }
-
-    /// Asks the brokers, once in a while and in the background, how far the partitions have been written.
-    pub(super) fn ask_log_ends(&mut self, config: &Arc<Config>) {
-        let now = clock::instant();
-        if self.is_empty() || self.asked.is_some_and(|asked| now.duration_since(asked) < ASK_EVERY) {
-            return;
-        }
-        self.asked = Some(now);
-        let (config, log_ends) = (Arc::clone(config), Arc::clone(&self.log_ends));
-        let partitions: Vec<SourcePartition> = self.slots.iter().map(|slot| slot.partition.clone()).collect();
-        tokio::task::spawn_blocking(move || {
-            let Some(first) = partitions.first() else { return };
-            let Ok(kafka) = session::connect(&config, &first.topic) else { return };
-            for (partition, log_end) in partitions.iter().zip(log_ends.iter()) {
-                match kafka.log_range(&partition.topic, partition.partition) {
-                    Ok(log) => log_end.store(log.end, Ordering::Relaxed),
-                    Err(_) => return,
-                }
-            }
-        });
+        Self { slots, own, by_gold, idle_after_ms }
     }
 
     /// Lets go of the groups of windows that start before `start_us`.
@@ -149,24 +120,23 @@ impl Others {
         Ok(())
     }
 
-    /// `(gold product, watermark)` of every partition that holds the horizon back: see `horizon.rs` for the rule. One that was empty a
-    /// moment ago may have records by now, so it holds back for a while like any other.
-    pub(super) fn watermarks(&self, plan: &Plan, now_ms: i64) -> Vec<(usize, i64)> {
-        let mut watermarks = Vec::new();
+    /// What the partitions say of the horizons: see `horizon.rs` for the rule.
+    pub(super) fn words(&self, plan: &Plan, now_ms: i64) -> Vec<Word> {
+        let mut words = Vec::new();
         for (index, gold) in plan.golds.iter().enumerate() {
             let of_gold = &self.by_gold[index];
-            for (slot, log_end) in self.slots.iter().zip(&*self.log_ends).filter(|(slot, _)| slot.topic == gold.topic) {
-                let partition = slot.partition.partition;
-                let (offset, since_ms) = of_gold.moved.get(&partition).copied().unwrap_or((0, now_ms));
-                let is_read = offset >= log_end.load(Ordering::Relaxed);
-                let is_idle = is_read && now_ms.saturating_sub(since_ms) >= self.idle_after_ms;
-                if !is_idle {
-                    let state = of_gold.states.get(&partition);
-                    watermarks.push((index, state.map_or(i64::MIN, PartitionState::watermark_ms)));
-                }
+            for slot in self.slots.iter().filter(|slot| slot.topic == gold.topic) {
+                let of = &slot.partition;
+                let (next, since_ms) = of_gold.moved.get(&of.partition).copied().unwrap_or((0, now_ms));
+                let is_idle = now_ms.saturating_sub(since_ms) >= self.idle_after_ms;
+                words.push(Word {
+                    gold: index,
+                    watermark_ms: of_gold.states.get(&of.partition).map_or(i64::MIN, PartitionState::watermark_ms),
+                    silent: is_idle.then(|| Silent { partition: of.clone(), next }),
+                });
             }
         }
-        watermarks
+        words
     }
 
     /// All groups of all partitions of others, each with the micro-batch that it is of, for a snapshot of the state table.
