@@ -21,6 +21,8 @@ pub struct PartitionState {
     plan: Arc<Plan>,
     partition: i32,
     watermark_us: i64,
+    /// Windows that start before this were let go of.
+    kept_from_us: i64,
     groups: Groups,
     /// The micro-batch from which each group was restored; groups behind its end are new.
     restored: Vec<i64>,
@@ -30,13 +32,13 @@ pub struct PartitionState {
     encoded: Option<Rows>,
 }
 
-/// Which windows take rows.
+/// Which windows take rows, of those that were not let go of.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
     /// Those that neither the watermark nor the horizon has closed.
     Open { horizon_us: i64 },
-    /// Those that were not let go of.
-    Kept { kept_from_us: i64 },
+    /// All.
+    Any,
 }
 
 impl PartitionState {
@@ -48,6 +50,7 @@ impl PartitionState {
             plan,
             partition,
             watermark_us: i64::MIN,
+            kept_from_us: i64::MIN,
             groups: Groups::default(),
             restored: Vec::new(),
             placed: Vec::new(),
@@ -83,7 +86,7 @@ impl PartitionState {
     /// Adds rows of the source product: its columns in table types, in the product's order, after masking.
     ///
     /// Returns the rows that came too late and were not added: the watermark up to that row, or `horizon_ms`, had
-    /// reached the end of the row's window plus the lateness. A late row does not move the watermark.
+    /// reached the end of the row's window plus the lateness, or the window was let go of. A late row does not move the watermark.
     ///
     /// # Panics
     /// When the rows are not of the source product's table schema, which the product stage guarantees.
@@ -95,13 +98,13 @@ impl PartitionState {
     /// Adds rows of the source product to their windows, closed ones too: what those answered is restated. The watermark stays where it is,
     /// so that which later rows are late does not depend on when rows were restated.
     ///
-    /// Returns the rows that were not added: their windows start before `kept_from_us`, and were let go of.
+    /// Returns the rows that were not added: their windows were let go of.
     ///
     /// # Panics
     /// When the rows are not of the source product's table schema, which the product stage guarantees.
     #[must_use]
-    pub fn restate(&mut self, rows: &RecordBatch, kept_from_us: i64) -> Vec<u32> {
-        self.add(rows, Rule::Kept { kept_from_us })
+    pub fn restate(&mut self, rows: &RecordBatch) -> Vec<u32> {
+        self.add(rows, Rule::Any)
     }
 
     fn add(&mut self, rows: &RecordBatch, rule: Rule) -> Vec<u32> {
@@ -139,11 +142,11 @@ impl PartitionState {
                 closes_at_us = windows.closes_at_us(start_us);
                 group = LATE;
             }
-            let is_late = match rule {
+            let is_closed = match rule {
                 Rule::Open { horizon_us } => closes_at_us <= self.watermark_us.max(horizon_us),
-                Rule::Kept { kept_from_us } => start_us < kept_from_us,
+                Rule::Any => false,
             };
-            if is_late {
+            if is_closed || start_us < self.kept_from_us {
                 late.push(u32::try_from(row).expect("a chunk has fewer than 2^32 rows"));
                 self.placed.push(LATE);
                 continue;
@@ -179,6 +182,7 @@ impl PartitionState {
 
     /// Lets go of the groups of windows that start before `start_us`. They must be closed: rows that still come for them are late.
     pub fn forget(&mut self, start_us: i64) {
+        self.kept_from_us = self.kept_from_us.max(start_us);
         let stays = self.groups.forget(start_us);
         groups::keep(&mut self.restored, |group| stays[group]);
     }

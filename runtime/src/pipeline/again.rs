@@ -247,8 +247,7 @@ impl<'a> Again<'a> {
         }
         let lane = &mut self.worker.lanes[self.lane];
         let Some((_, state)) = lane.states.iter_mut().find(|(index, _)| *index == gold) else { return Ok(Vec::new()) };
-        let kept_from_us = self.worker.forgotten_us.get(gold).copied().unwrap_or(i64::MIN);
-        let gone = state.restate(&batch, kept_from_us);
+        let gone = state.restate(&batch);
         let mut gone: Vec<usize> = gone.into_iter().map(|row| record(origins[row as usize])).collect();
         gone.dedup();
         Ok(gone)

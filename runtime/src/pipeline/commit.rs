@@ -20,7 +20,7 @@ use super::target::own_tables;
 use super::topics::Topics;
 use crate::checkpoint::SourcePartition;
 use crate::fault;
-use crate::sink::{self, Commit, DataFile, OffsetMove, Table, bronze, redrives};
+use crate::sink::{self, Closed, Commit, DataFile, OffsetMove, Table, bronze, redrives};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub(super) struct Group {
     /// Sequences of redrives, with the index of their topic, of which nothing was ever asked as far as we know: they must not have moved.
     pub(super) unmoved: Vec<(SourcePartition, usize)>,
     /// By table.
-    pub(super) horizons_ms: Vec<Option<i64>>,
+    pub(super) closed: Vec<Closed>,
 }
 
 impl Tables {
@@ -132,7 +132,7 @@ impl Tables {
                 is_of_newest: true,
                 micro_batch: group.micro_batch,
                 at_ms: group.at_ms,
-                horizon_ms: group.horizons_ms[index],
+                closed: group.closed[index],
                 ..Commit::default()
             };
             async move {

@@ -21,7 +21,7 @@ use crate::checkpoint::SourcePartition;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::sink::system::RedrivenCounts;
-use crate::sink::{DataFile, FileWriter, Warehouse};
+use crate::sink::{Closed, DataFile, FileWriter, Warehouse};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -357,9 +357,12 @@ impl Committer {
 
     fn group(&self, close: &Close, share: &Share, announced_ms: &[i64]) -> Group {
         let tables = self.plan.tables.len();
-        let (mut remove, mut horizons_ms) = (vec![Vec::new(); tables], vec![None; tables]);
+        let (mut remove, mut closed) = (vec![Vec::new(); tables], vec![Closed::default(); tables]);
         for (index, gold) in self.plan.golds.iter().enumerate() {
-            horizons_ms[gold.state_table] = Some(announced_ms[index]);
+            closed[gold.state_table] = Closed {
+                horizon_ms: Some(announced_ms[index]),
+                kept_from_us: Some(close.forget_us[index]).filter(|start_us| *start_us != i64::MIN),
+            };
             if close.snapshot[index] {
                 remove[gold.state_table] = self.tables.tables[gold.state_table].files().keys().cloned().collect();
             }
@@ -380,7 +383,7 @@ impl Committer {
             remove,
             positions: share.positions.iter().map(position).chain(asked).collect(),
             unmoved,
-            horizons_ms,
+            closed,
         }
     }
 
@@ -430,5 +433,7 @@ impl Committer {
 /// The start, in microseconds, before which the windows of a gold product need not be kept.
 pub(super) fn forgettable_us(config: &Config, gold: &Gold, tables: &[crate::sink::Table]) -> i64 {
     let keep_ms = i64::try_from(config.gold.keep.as_millis()).unwrap_or(i64::MAX);
-    gold.plan.forgettable_us(tables[gold.gold_table].horizon_ms(), keep_ms)
+    let start_us = gold.plan.forgettable_us(tables[gold.gold_table].horizon_ms(), keep_ms);
+    // What was let go of is nowhere but in the gold table, whatever the configuration and the module's lateness are by now.
+    start_us.max(tables[gold.state_table].closed().kept_from_us.unwrap_or(i64::MIN))
 }

@@ -115,7 +115,7 @@ impl Publisher {
             micro_batch: target.micro_batch,
             at_ms: target.at_ms,
             // What is closed by now is in the table for good: see `Committer::forget`.
-            horizon_ms: Some(tables.tables[gold.state_table].horizon_ms()).filter(|horizon_ms| *horizon_ms != i64::MIN),
+            closed: tables.tables[gold.state_table].closed(),
             ..Commit::default()
         })
     }

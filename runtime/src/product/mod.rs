@@ -16,11 +16,12 @@ pub use expression::Error as ExpressionError;
 
 use crate::columns::table_field;
 use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{Schema, SchemaRef};
 use expression::Expression;
 use judge::Judgement;
-use lakeward_manifest::{Expectation, OnViolation, Product};
+use lakeward_manifest::{Column, DataType, Expectation, Granularity, Mask, OnViolation, Product};
 use std::sync::Arc;
 
 /// The most characters of a rule that a reason repeats.
@@ -33,6 +34,9 @@ pub struct Contract {
     schema: SchemaRef,
     rules: Vec<Rule>,
     key: Option<mask::Key>,
+    /// By column: whether its text, as it was given, names a partition. An empty text is null there (Delta protocol, "Partition Value
+    /// Serialization"), so it is for everything that is made of the row.
+    names_partition: Vec<bool>,
 }
 
 /// An expectation, compiled.
@@ -91,10 +95,18 @@ impl Contract {
             rules.push(Rule::compile(product, expectation)?);
         }
         let fields: Vec<_> = product.columns.iter().map(table_field).collect();
+        let is_value = |column: &Column| {
+            let mut levels = product.partition_by.iter();
+            levels.any(|level| level.by == Granularity::Value && level.column == column.name)
+        };
+        let is_shown = |column: &Column| matches!(column.mask, None | Some(Mask::Truncate { .. }));
+        let names_partition =
+            |column: &Column| column.data_type == DataType::String && is_value(column) && is_shown(column);
         Ok(Self {
             schema: Arc::new(Schema::new(fields)),
             rules,
             key: secret.map(mask::Key::new),
+            names_partition: product.columns.iter().map(names_partition).collect(),
             product: product.clone(),
         })
     }
@@ -133,8 +145,7 @@ impl Contract {
         let broken: Vec<BooleanBuffer> =
             self.rules.iter().map(|rule| rule.expression.violations(columns, rows)).collect();
         let counts: Vec<u64> = broken.iter().map(|rows| rows.count_set_bits() as u64).collect();
-        let misfits: Vec<_> =
-            columns.iter().zip(&self.product.columns).map(|(array, column)| fit::misfits(array, column)).collect();
+        let misfits: Vec<_> = (0..columns.len()).map(|column| self.misfits(columns, column)).collect();
 
         let mut screened =
             Screened { columns: self.to_table(columns), kept: None, violations: Vec::new(), counts, dropped: 0 };
@@ -149,15 +160,23 @@ impl Contract {
         screened
     }
 
+    fn misfits(&self, columns: &[ArrayRef], index: usize) -> Option<BooleanBuffer> {
+        let (array, column) = (&columns[index], &self.product.columns[index]);
+        let is_never_empty = self.names_partition[index] && !column.nullable;
+        let empty = is_never_empty.then(|| fit::empty_texts(array.as_string())).flatten();
+        fit::either(fit::misfits(array, column), empty)
+    }
+
     fn to_table(&self, columns: &[ArrayRef]) -> Vec<ArrayRef> {
-        let to_table = |(array, column): (&ArrayRef, &lakeward_manifest::Column)| {
+        let to_table = |((array, column), names_partition): ((&ArrayRef, &Column), &bool)| {
             let array = cast::to_table(array, &column.data_type);
-            match column.mask {
+            let array = match column.mask {
                 Some(mask) => mask::apply(mask, &array, column.nullable, self.key.as_ref()),
                 None => array,
-            }
+            };
+            if *names_partition { fit::null_for_empty(array) } else { array }
         };
-        columns.iter().zip(&self.product.columns).map(to_table).collect()
+        columns.iter().zip(&self.product.columns).zip(&self.names_partition).map(to_table).collect()
     }
 }
 

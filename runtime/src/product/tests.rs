@@ -1,12 +1,12 @@
 //! Contracts against rows, as a reader of the table and of the dead letters sees them.
 
 use super::{Contract, Screened};
-use crate::columns::arrow_schema;
+use crate::columns::{UTC, arrow_schema};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int16Type, Int64Type};
 use arrow_array::{
-    Array, ArrayRef, Decimal128Array, FixedSizeBinaryArray, Int64Array, ListArray, StringArray, StructArray,
-    UInt8Array, UInt64Array,
+    Array, ArrayRef, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int64Array, ListArray, StringArray,
+    StructArray, TimestampMicrosecondArray, UInt8Array, UInt64Array,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::DataType as ArrowType;
@@ -148,6 +148,47 @@ fn a_value_that_the_table_cannot_hold_is_a_dead_letter() {
         ),
     ];
     assert_eq!(reasons(&screened), expected);
+}
+
+#[test]
+fn times_that_no_table_can_name_a_partition_by_are_misfits() {
+    let product = product(vec![column("at", DataType::Timestamp), column("day", DataType::Date)], Vec::new());
+    let day_us = 86_400_000_000;
+    let times = [-719_162 * day_us, -719_162 * day_us - 1, 2_932_897 * day_us - 1, 2_932_897 * day_us, i64::MAX, 0, 0];
+    let days = [0, 0, 0, 0, 0, 2_932_897, -719_163];
+    let columns: [ArrayRef; 2] = [
+        Arc::new(TimestampMicrosecondArray::from(times.to_vec()).with_timezone(UTC)),
+        Arc::new(Date32Array::from(days.to_vec())),
+    ];
+    let screened = screen(&product, &columns);
+    assert_eq!(kept(&screened), [true, false, true, false, false, false, false]);
+    let found: Vec<&str> = reasons(&screened).into_iter().map(|(.., reason)| reason).collect();
+    let expected = [
+        "at: outside of the years 1 to 9999 (value is 0000-12-31T23:59:59.999999Z)",
+        "at: outside of the years 1 to 9999 (value is +10000-01-01T00:00:00Z)",
+        "at: outside of the years 1 to 9999 (value is microsecond 9223372036854775807)",
+        "day: outside of the years 1 to 9999 (value is +10000-01-01)",
+        "day: outside of the years 1 to 9999 (value is 0000-12-31)",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_empty_text_that_names_a_partition_is_null_or_a_misfit() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some(""), None]));
+    let by = |column: Column| Product {
+        partition_by: vec![PartitionBy { column: "country".to_owned(), by: Granularity::Value }],
+        ..product(vec![column], Vec::new())
+    };
+    let nullable = screen(&by(column("country", DataType::String)), std::slice::from_ref(&texts));
+    assert!(nullable.kept.is_none());
+    assert_eq!(nullable.columns[0].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("a"), None, None]);
+    let never_null = Column { nullable: false, ..column("country", DataType::String) };
+    let screened = screen(&by(never_null), &[texts.slice(0, 2)]);
+    let reason = "country: empty, which a table that is partitioned by it takes for null (value is \"\")";
+    assert_eq!(reasons(&screened), [(1, OnViolation::DeadLetter, reason)]);
+    let hashed = screen(&by(masked("country", DataType::String, Mask::Hash)), &[texts]);
+    assert_eq!(hashed.columns[0].null_count(), 1, "the hash of an empty text is a text");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! our own commit by its id, and only then decide. Follows the Delta transaction log protocol, section "Delta Log Entries".
 
 use super::Error;
+use super::closed::Closed;
 use super::metadata::Metadata;
 use super::table::{FileEntry, Table};
 use super::writer::DataFile;
@@ -47,8 +48,8 @@ pub struct Commit {
     pub micro_batch: i64,
     /// The time of the commit, in milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: i64,
-    /// The event time before which everything is closed, in milliseconds, where the table has such a thing.
-    pub horizon_ms: Option<i64>,
+    /// What is closed, where the table has such a thing.
+    pub closed: Closed,
     /// The digests of the modules that made the rows, by name: what a crash leaves half committed is finished by the same ones.
     pub modules: Arc<BTreeMap<String, String>>,
     /// Files of an earlier version that become visible again, as `add` actions.
@@ -72,7 +73,7 @@ pub(super) struct Entry {
     /// The name of another pipeline that wrote it.
     pub(super) other: Option<String>,
     pub(super) micro_batch: Option<i64>,
-    pub(super) horizon_ms: Option<i64>,
+    pub(super) closed: Closed,
     pub(super) is_rewind: bool,
     pub(super) modules: Arc<BTreeMap<String, String>>,
     pub(super) topic_ids: BTreeMap<String, String>,
@@ -117,7 +118,7 @@ impl Entry {
                 if ours["pipeline"].as_str() == Some(pipeline) {
                     entry.commit_id = ours["commit"].as_str().map(str::to_owned);
                     entry.micro_batch = ours["microBatch"].as_i64();
-                    entry.horizon_ms = ours["horizonMs"].as_i64();
+                    entry.closed = Closed::parse(ours);
                     entry.rows_added = ours["rowsAdded"].as_u64();
                     entry.is_rewind = ours["rewind"].as_bool() == Some(true);
                     entry.modules = serde_json::from_value(ours["modules"].clone()).map(Arc::new).unwrap_or_default();
@@ -304,7 +305,8 @@ impl Table {
                 "commit": commit_id,
                 "pipeline": self.pipeline,
                 "microBatch": commit.micro_batch,
-                "horizonMs": commit.horizon_ms,
+                "horizonMs": commit.closed.horizon_ms,
+                "keptFromUs": commit.closed.kept_from_us,
                 "rewind": commit.is_rewind,
                 "modules": *commit.modules,
                 "topicIds": commit.topic_ids,

@@ -1,6 +1,7 @@
 //! Writes the lake: Parquet files, and commits that move rows, dead letters, state and offsets together.
 
 pub mod bronze;
+mod closed;
 mod error;
 mod kept;
 mod log;
@@ -22,6 +23,7 @@ mod types;
 mod warehouse;
 mod writer;
 
+pub use closed::Closed;
 pub use error::Error;
 pub use kept::{Kept, Records, Stretch};
 pub use log::{Commit, OffsetMove};

@@ -3,6 +3,7 @@
 //! Delta's own RESTORE leaves `txn` as it is; here files and offsets go back in one commit, or the records between would never be read again.
 
 use super::Error;
+use super::closed::Closed;
 use super::log::{self, Commit};
 use super::recent::{RECENT_COMMITS, raw_paths};
 use super::table::Table;
@@ -26,8 +27,7 @@ pub struct Past {
     pub version: u64,
     /// The offset of each partition that was named.
     pub offsets: Checkpoint,
-    /// The event time before which everything was closed, in milliseconds; `i64::MIN` without one.
-    pub horizon_ms: i64,
+    closed: Closed,
     /// Rows in its files, where the log says it.
     pub rows: u64,
     /// By path, the files' `add` actions.
@@ -79,9 +79,9 @@ impl Past {
                 }
             }
         }
-        let (horizon_ms, offsets) = (table.horizon_ms(), std::mem::take(&mut table.offsets));
+        let (closed, offsets) = (table.closed(), std::mem::take(&mut table.offsets));
         let (table, store) = (path.to_owned(), table.store);
-        Ok(Self { table, store, version, offsets, horizon_ms, rows, files })
+        Ok(Self { table, store, version, offsets, closed, rows, files })
     }
 
     /// Looks whether all files but the active ones are still in the store.
@@ -113,8 +113,7 @@ impl Table {
         let again = past.files.iter().filter(|(path, _)| !self.files().contains_key(*path));
         let remove = self.files().keys().filter(|path| !past.files.contains_key(*path)).cloned().collect();
         let restore = again.map(|(_, add)| add.clone()).collect();
-        let horizon_ms = Some(past.horizon_ms).filter(|horizon_ms| *horizon_ms != i64::MIN);
-        Ok(Commit { remove, restore, horizon_ms, is_rewind: true, ..commit })
+        Ok(Commit { remove, restore, closed: past.closed, is_rewind: true, ..commit })
     }
 }
 

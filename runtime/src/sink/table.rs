@@ -1,6 +1,7 @@
 //! One Delta table as its writer sees it: schema, version, and how far each partition has got.
 
 use super::Error;
+use super::closed::Closed;
 use super::log::{self, Entry};
 use super::metadata::Metadata;
 use super::recent::{Log, RECENT_COMMITS, Recent, raw_paths};
@@ -79,7 +80,7 @@ pub struct Table {
     /// The last of our commits that was met in the log after its outcome was unknown, and its version.
     pub(super) landed: Option<(String, u64)>,
     micro_batch: i64,
-    horizon_ms: i64,
+    closed: Closed,
     checkpointed: u64,
     url: url::Url,
 }
@@ -167,7 +168,7 @@ impl Table {
             metadata: Metadata::default(),
             landed: None,
             micro_batch: 0,
-            horizon_ms: i64::MIN,
+            closed: Closed::default(),
             checkpointed: 0,
             url: lake.table_url(&spec.path),
             spec,
@@ -237,10 +238,16 @@ impl Table {
         self.micro_batch
     }
 
-    /// The largest event time that the recent commits declare closed, in milliseconds; `i64::MIN` without one.
+    /// What the recent commits declare closed.
+    #[must_use]
+    pub fn closed(&self) -> Closed {
+        self.closed
+    }
+
+    /// The event time before which everything is closed, in milliseconds; `i64::MIN` without one.
     #[must_use]
     pub fn horizon_ms(&self) -> i64 {
-        self.horizon_ms
+        self.closed.horizon_ms.unwrap_or(i64::MIN)
     }
 
     /// The active files by path; empty unless the table tracks them.
@@ -384,7 +391,7 @@ impl Table {
         for entry in entries {
             self.micro_batch = self.micro_batch.max(entry.micro_batch.unwrap_or(0));
             if !is_past {
-                self.horizon_ms = self.horizon_ms.max(entry.horizon_ms.unwrap_or(i64::MIN));
+                self.closed = self.closed.and(entry.closed);
             }
             is_past |= entry.is_rewind;
             for (topic, id) in entry.topic_ids {
@@ -413,8 +420,7 @@ impl Table {
     /// Takes in an entry that is newer than all others.
     pub(super) fn note(&mut self, entry: &Entry) {
         self.micro_batch = self.micro_batch.max(entry.micro_batch.unwrap_or(0));
-        let before = if entry.is_rewind { i64::MIN } else { self.horizon_ms };
-        self.horizon_ms = before.max(entry.horizon_ms.unwrap_or(i64::MIN));
+        self.closed = if entry.is_rewind { entry.closed } else { self.closed.and(entry.closed) };
     }
 
     pub(super) async fn read_entry(&self, version: u64) -> Result<Option<Entry>, Error> {

@@ -2,6 +2,7 @@
 
 use super::{Compatibility, Way, text};
 use crate::aggregate::Plan;
+use arrow_schema::{FieldRef, SchemaRef};
 use lakeward_manifest::{Gold, Manifest};
 
 pub(super) fn compare(found: &mut Compatibility, old: &Manifest, new: &Manifest) {
@@ -12,8 +13,8 @@ pub(super) fn compare(found: &mut Compatibility, old: &Manifest, new: &Manifest)
                 let at = found.breaking.len();
                 compare_gold(found, &path, before, gold);
                 if found.breaking.len() == at && !same_tables(old, before, new, gold) {
-                    let what =
-                        "its keys or measures are of other types now, as those of the columns that they come from";
+                    let what = "its keys or measures are of other types now, as those of the columns that they come from, \
+                                or never null, which groups so far may be";
                     found.breaks(Some(&path), None, what, &Way::ALL);
                 }
             }
@@ -99,16 +100,19 @@ fn compare_gold(found: &mut Compatibility, path: &str, old: &Gold, new: &Gold) {
     }
 }
 
-/// Whether the tables of both have columns of the same names and types. A gold product that no plan can be made of is refused elsewhere.
+/// Whether the tables of the new one take the rows of the old one: columns of the same names and types. A gold product that no plan can be made of is refused elsewhere.
 fn same_tables(old: &Manifest, before: &Gold, new: &Manifest, gold: &Gold) -> bool {
     let plan = |manifest: &Manifest, gold: &Gold| {
         let product = manifest.products.iter().find(|product| product.name == gold.from)?;
         Plan::new(&manifest.owner, gold, product).ok()
     };
     let (Some(was), Some(is)) = (plan(old, before), plan(new, gold)) else { return true };
-    let types = |schema: arrow_schema::SchemaRef| {
-        let fields = schema.fields().iter();
-        fields.map(|field| (field.name().clone(), field.data_type().clone())).collect::<Vec<_>>()
+    // Groups so far are taken up as they are, so what may be null in them may be from here on.
+    let takes = |(was, is): (&FieldRef, &FieldRef)| {
+        was.name() == is.name() && was.data_type() == is.data_type() && (is.is_nullable() || !was.is_nullable())
     };
-    types(was.gold_schema()) == types(is.gold_schema()) && types(was.state_schema()) == types(is.state_schema())
+    let same = |was: SchemaRef, is: SchemaRef| {
+        was.fields().len() == is.fields().len() && was.fields().iter().zip(is.fields()).all(takes)
+    };
+    same(was.gold_schema(), is.gold_schema()) && same(was.state_schema(), is.state_schema())
 }
