@@ -147,7 +147,8 @@ impl Committer {
             self.follow().await?;
         }
         // Above whatever is known of others, so that a partition's numbers go up also when it changes hands.
-        self.numbers.fetch_max(self.tables.tables[COMMITS].micro_batch(), Ordering::Relaxed);
+        let known = self.tables.tables.iter().map(crate::sink::Table::micro_batch).max().unwrap_or(0);
+        self.numbers.fetch_max(known, Ordering::Relaxed);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         let close = Close {
             micro_batch: number,

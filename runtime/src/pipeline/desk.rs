@@ -24,6 +24,9 @@ use tokio::sync::{Mutex, mpsc, watch};
 /// How often the log is read for what other instances were told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often an order is looked at anew because something was decided about other modules meanwhile.
+const TRIES: usize = 5;
+
 /// Takes orders, and follows the log.
 #[derive(Clone)]
 pub(super) struct Desk {
@@ -100,27 +103,41 @@ impl Desk {
             return Err(Refusal::Unavailable("the pipeline is starting, its lake is not open yet".to_owned()));
         }
         releases.refresh().await.map_err(|error| unavailable(&error))?;
+        for _ in 0..TRIES {
+            if let Some(accepted) = self.decide(&mut releases, &operator, why.as_ref(), act.clone()).await? {
+                return Ok(accepted);
+            }
+        }
+        Err(Refusal::Conflict("others decide about other modules all the time: give the order again".to_owned()))
+    }
+
+    /// Checks an order, and writes it down; `None` where something was decided about other modules meanwhile.
+    async fn decide(
+        &self,
+        releases: &mut Releases,
+        operator: &Operator,
+        why: Option<&String>,
+        act: Act,
+    ) -> Result<Option<Accepted>, Refusal> {
         let is_question = act.is_question();
         let decided = match act {
-            Act::Deploy(offer) => deploy(&mut releases, &operator, offer).await?,
-            Act::Shadow { bytes, as_version } => shadow(&mut releases, &operator, &bytes, as_version).await?,
-            Act::EndShadow { module } => end_shadow(&mut releases, &operator, &module).await?,
-            Act::Promote { module, conditions } => self.promote(&mut releases, &operator, &module, &conditions).await?,
-            Act::Rollback { module } => rollback(&mut releases, &operator, &module).await?,
-            Act::Rewind { module, to, rollback, .. } => {
-                self.rewind(&mut releases, &operator, &module, &to, rollback).await?
-            }
-            Act::Pause { module } => pause(&mut releases, &operator, &module).await?,
-            Act::Resume { module } => resume(&mut releases, &operator, &module).await?,
+            Act::Deploy(offer) => deploy(releases, operator, offer).await?,
+            Act::Shadow { bytes, as_version } => shadow(releases, operator, &bytes, as_version).await?,
+            Act::EndShadow { module } => end_shadow(releases, operator, &module).await?,
+            Act::Promote { module, conditions } => self.promote(releases, operator, &module, &conditions).await?,
+            Act::Rollback { module } => rollback(releases, operator, &module).await?,
+            Act::Rewind { module, to, rollback, .. } => self.rewind(releases, operator, &module, &to, rollback).await?,
+            Act::Pause { module } => pause(releases, operator, &module).await?,
+            Act::Resume { module } => resume(releases, operator, &module).await?,
         };
         let Decided { module, mut standing, action, digest, version, file, target, changes } = decided;
         let deployment = Deployment {
             target,
             digest,
             version: version.clone(),
-            why,
+            why: why.cloned(),
             at_ms: self.clock.now_ms(),
-            offsets: self.offsets(&mut releases, &module, &standing).await,
+            offsets: self.offsets(releases, &module, &standing).await,
             ..Deployment::of(&module, action, &operator.name)
         };
         let after = standing.sequence;
@@ -135,23 +152,24 @@ impl Desk {
         releases.check_tables(&planned, running.as_deref()).await.map_err(unfit)?;
         if is_question {
             let (digest, version) = (stands, version.unwrap_or_default());
-            return Ok(Accepted { module, sequence: after, digest, version, changes });
+            return Ok(Some(Accepted { module, sequence: after, digest, version, changes }));
         }
         match releases.append(file.as_ref(), after, deployment).await {
             Ok(()) => {}
             Err(AppendError::Lost) => {
                 releases.refresh().await.map_err(|error| unavailable(&error))?;
-                return Err(Refusal::Conflict(overtaken(&mut releases, &module)));
+                let now = releases.log().and_then(|(_, log)| log.standing(&module)).map_or(0, |now| now.sequence);
+                return if now == after { Ok(None) } else { Err(Refusal::Conflict(overtaken(releases, &module))) };
             }
             Err(AppendError::Sink(error)) => return Err(unavailable(&error.into())),
         }
         tracing::info!(module, action = action.name(), who = operator.name, "an order was taken");
-        if let Err(error) = self.announce(&mut releases).await {
+        if let Err(error) = self.announce(releases).await {
             tracing::warn!(error = %chain(&error), "the order is in the log, and will be followed later");
         }
         let digest = standing.active().unwrap_or_default().to_owned();
         let version = version.unwrap_or_default();
-        Ok(Accepted { module, sequence: standing.sequence, digest, version, changes })
+        Ok(Some(Accepted { module, sequence: standing.sequence, digest, version, changes }))
     }
 
     /// Back to where the module's products stood, and on from there.
@@ -178,6 +196,12 @@ impl Desk {
         let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
         is_rebuilt(releases, &lake, name, &standing).await?;
         let manifest = module.manifest();
+        let is_replaceable = rewind::is_replaceable(releases.config(), &lake, manifest, &standing).await;
+        if !is_replaceable.map_err(|error| unavailable(&error))? {
+            return Err(Refusal::Conflict(format!(
+                "the rewind of module {name} that was ordered before is under way: `lakeward modules {name}` says when it is done"
+            )));
+        }
         let finding = target::find(releases.config(), &lake, manifest, to, self.clock.now_ms());
         let (mut target, changes) =
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(finding))?;

@@ -193,6 +193,18 @@ pub enum Error {
     /// read again without the module, which is parked.
     #[error("module {name} is given up on: {failing}", name = .0.module, failing = .0)]
     GivenUp(Box<Failing>),
+    /// Files of what a module is to go back to are gone by now. The module is parked, the others go on.
+    #[error(
+        "module {module} cannot go back: `lakeward rewind` to a later micro-batch, or `lakeward deploy --rebuild`, takes the place of that"
+    )]
+    NoWayBack {
+        /// The module.
+        module: String,
+        /// The digest that was to read on from there.
+        digest: std::sync::Arc<str>,
+        /// What is gone.
+        source: Box<sink::Error>,
+    },
     /// The state of a gold product cannot be read back.
     #[error("the state of {product} cannot be restored")]
     State {
@@ -263,7 +275,7 @@ impl Error {
             Self::NoRelease => Remedy::Retry,
             // What was not committed in time is read again by whoever has the partitions now.
             Self::Grace { .. } => Remedy::Restart,
-            Self::GivenUp(_) => Remedy::Restart,
+            Self::GivenUp(_) | Self::NoWayBack { .. } => Remedy::Restart,
             // The start finds the partition out of its log, and goes on without it.
             Self::Source(source::Error::OutOfRange { .. }) | Self::TopicChanged { .. } => Remedy::Restart,
             _ if self.is_conflict() => Remedy::Restart,
@@ -323,6 +335,7 @@ impl Error {
             | Self::TopicChanged { .. }
             | Self::Stopped { .. }
             | Self::GivenUp(_)
+            | Self::NoWayBack { .. }
             | Self::State { .. }
             | Self::Thread { .. }
             | Self::Unbalanced { .. }

@@ -73,7 +73,7 @@ pub(super) fn since_rebuilt<'a>(rows: &'a [Row], module: &str) -> &'a [Row] {
 }
 
 /// What a module has read of each partition, micro-batch by micro-batch.
-fn read<'a>(rows: &'a [Row], module: &'a str) -> impl Iterator<Item = (SourcePartition, [i64; 2])> + 'a {
+pub(super) fn read<'a>(rows: &'a [Row], module: &'a str) -> impl Iterator<Item = (SourcePartition, [i64; 2])> + 'a {
     rows.iter().filter(move |row| row.is_micro_batch() && row.modules.contains_key(module)).flat_map(move |row| {
         row.offsets.iter().filter_map(move |(of, range)| {
             let of = SourcePartition::parse(of).filter(|of| topic_of(of).is_none())?;

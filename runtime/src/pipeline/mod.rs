@@ -7,6 +7,7 @@ mod catch_up;
 mod chunk;
 mod commit;
 mod committer;
+mod cut;
 mod desk;
 mod drive;
 mod error;

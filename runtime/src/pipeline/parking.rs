@@ -102,32 +102,36 @@ impl Desk {
     pub(super) async fn watch(self) {
         let Some(mut failing) = self.meters.failing() else { return };
         while let Some(failing) = failing.recv().await {
-            self.park(&failing).await;
+            self.park_failing(&failing).await;
         }
     }
 
-    /// Parks a module; one that runs beside the active one is ended. Where that is not possible now, it fails on, and is judged again.
-    pub(super) async fn park(&self, failing: &Failing) {
-        let parked = async { self.try_park(failing).await.map_err(|error| unavailable(&error)) };
+    /// Parks a module that fails too often; one that runs beside the active one is ended.
+    pub(super) async fn park_failing(&self, failing: &Failing) {
+        self.park(&failing.module, &failing.digest, &failing.to_string()).await;
+    }
+
+    /// Parks a module. Where that is not possible now, it does again what it is to be parked for, and is judged again.
+    pub(super) async fn park(&self, module: &str, digest: &str, why: &str) {
+        let parked = async { self.try_park(module, digest, why).await.map_err(|error| unavailable(&error)) };
         if let Err(refusal) = guarded(parked).await {
-            let module = &failing.module;
-            tracing::warn!(module, %failing, ?refusal, "a module that fails too often could not be parked");
+            tracing::warn!(module, why, ?refusal, "a module could not be parked");
         }
     }
 
-    async fn try_park(&self, failing: &Failing) -> Result<(), Error> {
+    async fn try_park(&self, module: &str, digest: &str, why: &str) -> Result<(), Error> {
         let mut releases = self.releases.lock().await;
         for _ in 0..TRIES {
             releases.refresh().await?;
-            let Some((after, decision)) = self.parking(&mut releases, failing).await else { return Ok(()) };
+            let decision = self.parking(&mut releases, module, digest, why).await;
+            let Some((after, decision)) = decision else { return Ok(()) };
             fault::point("parking.before");
             let action = decision.action;
             match releases.append(None, after, decision).await {
                 Ok(()) => {
                     fault::point("parking.after");
                     if action == Action::EndShadow {
-                        let (module, digest) = (&failing.module, &*failing.digest);
-                        tracing::error!(module, digest, why = %failing, "what ran beside a module is ended");
+                        tracing::error!(module, digest, why, "what ran beside a module is ended");
                     }
                     break;
                 }
@@ -140,9 +144,9 @@ impl Desk {
     }
 
     /// The decision, and the number of the one that it follows; `None` where the digest does not run any more.
-    async fn parking(&self, releases: &mut Releases, failing: &Failing) -> Option<(i64, Deployment)> {
-        let standing = releases.log().and_then(|(_, log)| log.standing(&failing.module))?;
-        let is_it = |digest: Option<&str>| digest == Some(&*failing.digest);
+    async fn parking(&self, releases: &mut Releases, name: &str, digest: &str, why: &str) -> Option<(i64, Deployment)> {
+        let standing = releases.log().and_then(|(_, log)| log.standing(name))?;
+        let is_it = |of: Option<&str>| of == Some(digest);
         let action = if is_it(standing.active()) && standing.paused.is_none() {
             Action::Park
         } else if is_it(standing.shadow.as_deref()) {
@@ -150,13 +154,13 @@ impl Desk {
         } else {
             return None;
         };
-        let module = releases.module(&failing.module, &failing.digest).await.ok();
+        let module = releases.module(name, digest).await.ok();
         let decision = Deployment {
             version: module.map(|module| module.manifest().version.clone()),
-            why: Some(failing.to_string()),
+            why: Some(why.to_owned()),
             at_ms: self.clock.now_ms(),
-            offsets: self.offsets(releases, &failing.module, &standing).await,
-            ..Deployment::of(&failing.module, action, RUNTIME)
+            offsets: self.offsets(releases, name, &standing).await,
+            ..Deployment::of(name, action, RUNTIME)
         };
         Some((standing.sequence, decision))
     }

@@ -1,6 +1,6 @@
 //! To which versions the tables of a module go back. A row of the commits table names what the instance that wrote it knew of: of the
 //! partitions of another instance, a table may have lacked then what that one had already committed everywhere. A table goes back to the
-//! first version from there on that has all of it.
+//! first version from there on that has all of it. Where one is ahead, that one was in the midst of a micro-batch, and there is no version.
 
 use super::rewind::marker;
 use crate::checkpoint::{Checkpoint, SourcePartition};
@@ -9,7 +9,7 @@ use crate::sink::{Error, Past, Snapshot, Warehouse, system};
 use lakeward_manifest::Manifest;
 use std::collections::BTreeMap;
 
-/// The versions of these `tables` with everything before the `offsets`. Letters of late rows are there before the state says that their
+/// The versions of these `tables` with everything before the `offsets`; `None` where silver or state has more than that. Letters of late rows are there before the state says that their
 /// records are done, so the dead letters reach as far as any state.
 pub(super) async fn versions(
     config: &Config,
@@ -17,7 +17,7 @@ pub(super) async fn versions(
     manifest: &Manifest,
     mut tables: BTreeMap<String, u64>,
     offsets: &BTreeMap<String, i64>,
-) -> Result<BTreeMap<String, u64>, Error> {
+) -> Result<Option<BTreeMap<String, u64>>, Error> {
     let search = Search { config, lake, marker: marker(&manifest.name) };
     let parsed = offsets.iter().filter_map(|(of, next)| Some((SourcePartition::parse(of)?, *next)));
     let target: Checkpoint = parsed.collect();
@@ -25,6 +25,9 @@ pub(super) async fn versions(
     let is_committed = |path: &str| path.starts_with("silver/") || path.starts_with("_lakeward/state/");
     for (path, version) in tables.iter_mut().filter(|(path, _)| is_committed(path)) {
         let past = search.first(path, *version, &target).await?;
+        if target.iter().any(|(of, next)| past.offsets.get(of).is_some_and(|stood| stood > next)) {
+            return Ok(None);
+        }
         *version = past.version;
         if path.starts_with("_lakeward/state/") {
             for (of, next) in target.iter() {
@@ -37,7 +40,7 @@ pub(super) async fn versions(
     if let Some(version) = tables.get_mut(system::DEAD_LETTERS) {
         *version = search.first(system::DEAD_LETTERS, *version, &letters).await?.version;
     }
-    Ok(tables)
+    Ok(Some(tables))
 }
 
 struct Search<'a> {

@@ -149,7 +149,8 @@ impl Releases {
         let mut log = Deployments::open(lake, &self.config.pipeline).await?;
         for file in &self.configured {
             let name = &file.manifest.name;
-            if log.standing(name).is_none() {
+            // Another instance may have the same configuration, and be first.
+            while log.standing(name).is_none() {
                 release::store(lake, file).await?;
                 let deployment = Deployment {
                     digest: Some(file.digest.clone()),
@@ -158,7 +159,6 @@ impl Releases {
                     ..Deployment::of(name, Action::Deploy, CONFIGURATION)
                 };
                 match log.append(lake, 0, deployment).await {
-                    // Another instance has the same configuration.
                     Ok(()) | Err(AppendError::Lost) => log.refresh().await.map(drop)?,
                     Err(AppendError::Sink(error)) => return Err(error.into()),
                 };

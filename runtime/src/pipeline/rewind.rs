@@ -30,6 +30,7 @@ use crate::sink::{Commit, DataFile, FileWriter, OffsetMove, Past, Table, TableSp
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, BooleanArray, RecordBatch};
+use lakeward_manifest::Manifest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -60,15 +61,46 @@ pub(super) async fn finish(config: &Config, lake: &Warehouse, release: &Release,
         let offsets = target.offsets.iter().filter_map(|(of, next)| Some((SourcePartition::parse(of)?, *next)));
         let (number, offsets) = (*number, offsets.collect());
         let executed = Checkpoint::default();
-        Rewind { config, lake, plan, module, number, target, offsets, executed, at_ms }.run().await?;
+        let rewind = Rewind { config, lake, plan, module, number, target, offsets, executed, at_ms };
+        rewind.run().await.map_err(|error| match error {
+            Error::Sink(source @ crate::sink::Error::Vacuumed { .. }) => Error::NoWayBack {
+                module: name.clone(),
+                digest: Arc::clone(plan.modules[module].digest()),
+                source: Box::new(source),
+            },
+            error => error,
+        })?;
     }
     Ok(())
+}
+
+/// Whether another rewind may take the place of a module's newest one: that is done, or nothing of it is, since the module is paused.
+pub(super) async fn is_replaceable(
+    config: &Config,
+    lake: &Warehouse,
+    manifest: &Manifest,
+    of: &Standing,
+) -> Result<bool, Error> {
+    let Some((number, _)) = &of.rewind else { return Ok(true) };
+    let has = async |path: &str| is_marked(config, lake, path, &manifest.name, *number).await;
+    if has(system::COMMITS).await? {
+        return Ok(true);
+    }
+    if of.paused.is_none() {
+        return Ok(false);
+    }
+    for path in own_tables(manifest).iter().map(String::as_str).chain([system::DEAD_LETTERS]) {
+        if has(path).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether nothing of a module's newest rebuild is left to be done.
 pub(super) async fn is_done(config: &Config, lake: &Warehouse, name: &str, of: &Standing) -> Result<bool, Error> {
     match &of.rewind {
-        Some((number, target)) if target.rebuild => is_marked(config, lake, name, *number).await,
+        Some((number, target)) if target.rebuild => is_marked(config, lake, system::COMMITS, name, *number).await,
         _ => Ok(true),
     }
 }
@@ -79,7 +111,7 @@ pub(super) async fn to_renew(config: &Config, lake: &Warehouse, release: &Releas
     for (name, number, _) in release.rewinds.iter().filter(|(_, _, target)| target.rebuild) {
         let module = release.plan.modules.iter().find(|module| module.manifest().name == *name);
         if let Some(module) = module
-            && !is_marked(config, lake, name, *number).await?
+            && !is_marked(config, lake, system::COMMITS, name, *number).await?
         {
             tables.extend(own_tables(module.manifest()));
         }
@@ -87,10 +119,10 @@ pub(super) async fn to_renew(config: &Config, lake: &Warehouse, release: &Releas
     Ok(tables)
 }
 
-async fn is_marked(config: &Config, lake: &Warehouse, name: &str, number: i64) -> Result<bool, Error> {
-    let Some(mut commits) = Table::find(lake, &config.pipeline, system::COMMITS).await? else { return Ok(false) };
-    commits.find_offsets(lake, &[marker(name)]).await?;
-    Ok(commits.offsets().get(&marker(name)).is_some_and(|done| done >= number))
+async fn is_marked(config: &Config, lake: &Warehouse, path: &str, name: &str, number: i64) -> Result<bool, Error> {
+    let Some(mut table) = Table::find(lake, &config.pipeline, path).await? else { return Ok(false) };
+    table.find_offsets(lake, &[marker(name)]).await?;
+    Ok(table.offsets().get(&marker(name)).is_some_and(|done| done >= number))
 }
 
 impl Rewind<'_> {
@@ -114,6 +146,7 @@ impl Rewind<'_> {
         }
         let sequences = self.sequences();
         self.executed = sequences.iter().map(|of| (of.clone(), commits.offsets().get(of).unwrap_or(0))).collect();
+        self.check().await?;
         let micro_batch = commits.micro_batch().max(self.target.micro_batch) + 1;
         let mut versions = BTreeMap::new();
         for kind in [TableKind::Silver, TableKind::DeadLetters, TableKind::State, TableKind::Gold] {
@@ -126,6 +159,20 @@ impl Rewind<'_> {
             self.left(path, micro_batch).await?;
         }
         self.commits(commits, micro_batch, &versions).await
+    }
+
+    /// Looks whether everything that it goes back to is still there, before anything is taken back.
+    async fn check(&self) -> Result<(), Error> {
+        for index in
+            [TableKind::Silver, TableKind::State, TableKind::Gold].into_iter().flat_map(|kind| self.tables(kind))
+        {
+            let table = self.open(index).await?;
+            if let Some(version) = self.target.tables.get(table.path()) {
+                let past = Past::of(self.lake, &self.config.pipeline, table.path(), *version, &[]).await?;
+                past.check(|path| table.files().contains_key(path)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Empties a table that nobody writes any more: whoever does so again begins where the others are.

@@ -120,8 +120,10 @@ impl Pipeline {
                 Err(error) => {
                     let text = chain(&error);
                     self.failed(&text);
-                    if let Error::GivenUp(failing) = &error {
-                        self.desk().park(failing).await;
+                    match &error {
+                        Error::GivenUp(failing) => self.desk().park_failing(failing).await,
+                        Error::NoWayBack { module, digest, .. } => self.desk().park(module, digest, &text).await,
+                        _ => {}
                     }
                     match error.remedy() {
                         // A batch job over something that is not there has nothing to wait for.

@@ -2,17 +2,17 @@
 
 use super::Error;
 use super::commit::chain;
+use super::cut::{Around, Cut};
 use super::history::{Row, first_read, last_read, leave_out_undone, rows, since_rebuilt};
-use super::reached::versions;
 use super::session;
-use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::checkpoint::SourcePartition;
 use crate::config::Config;
 use crate::release::Target;
 use crate::serve::Time;
 use crate::serve::orders::Refusal;
 use crate::sink::Error::Vacuumed;
 use crate::sink::bronze::Held;
-use crate::sink::{Kept, Part, Past, Snapshot, Warehouse, find_commit, system};
+use crate::sink::{Kept, Part, Past, Snapshot, Warehouse};
 use crate::source::Files;
 use lakeward_manifest::Manifest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,34 +40,16 @@ pub(super) async fn find(
     let first = first_read(&rows, &manifest.name);
     let made = rows.clone();
     leave_out_undone(&mut rows, &manifest.name);
-    let at = choose(&rows, &made, &manifest.name, to, now_ms)?;
-    let stay = &rows[at];
-    let named: Checkpoint = stay
-        .offsets
-        .iter()
-        .filter_map(|(of, [_, next])| Some((SourcePartition::parse(of)?, *next)))
-        .filter(|(of, _)| of.reader.as_deref().is_none_or(|reader| *reader == *manifest.name) && reads(manifest, of))
-        .collect();
-    let version =
-        find_commit(lake, &config.pipeline, system::COMMITS, stay.micro_batch, &named).await.map_err(failed)?;
-    let Some(version) = version else {
-        return Err(Refusal::Conflict(format!(
-            "the log of the commits table no longer goes back to micro-batch {}",
-            stay.micro_batch
-        )));
-    };
-    let had_read = first_read(&rows[..=at], &manifest.name);
-    let offsets = stood(config, lake, manifest, &first, &had_read, version).await.map_err(failed)?;
+    let chosen = choose(&rows, &made, &manifest.name, to, now_ms)?;
+    let history = Around { config, lake, manifest, rows: &rows, first: &first };
+    let Cut { at, offsets, tables } = history.cut(&chosen).await?;
     readable(config, lake, manifest, &rows, &first, &offsets).await?;
-    let own = own_tables(manifest);
-    let tables: BTreeMap<String, u64> = stay
-        .tables
-        .iter()
-        .filter(|(path, _)| own.contains(path) || *path == system::DEAD_LETTERS)
-        .map(|(path, version)| (path.clone(), *version))
-        .collect();
-    let tables = versions(config, lake, manifest, tables, &offsets).await.map_err(failed)?;
+    let (stay, own) = (&rows[at], own_tables(manifest));
     let mut lines = Vec::new();
+    if at != chosen.at {
+        let number = rows[chosen.at].micro_batch;
+        lines.push(format!("at micro-batch {number} another instance was in the midst of one: an earlier one stays"));
+    }
     let undone = rows[at + 1..].iter().filter(|row| row.modules.contains_key(&manifest.name)).count();
     let at_time = Time(stay.at_ms);
     lines.push(format!("micro-batch {} of {at_time} stays, {undone} after it are undone", stay.micro_batch));
@@ -100,8 +82,16 @@ pub(super) fn own_tables(manifest: &Manifest) -> Vec<String> {
     silver.chain(gold).collect()
 }
 
+/// Which row is to stay.
+pub(super) struct Chosen<'a> {
+    /// The index of the row.
+    pub(super) at: usize,
+    /// The first digits of the digest of which nothing is to stay, if it is that.
+    pub(super) without: Option<&'a str>,
+}
+
 /// The index of the row that stays, `made` being the rows with those that were undone since.
-fn choose(rows: &[Row], made: &[Row], module: &str, to: &str, now_ms: i64) -> Result<usize, Refusal> {
+fn choose<'a>(rows: &[Row], made: &[Row], module: &str, to: &'a str, now_ms: i64) -> Result<Chosen<'a>, Refusal> {
     let ran = |row: &&Row| row.is_micro_batch() && row.modules.contains_key(module);
     let all = || rows.iter().enumerate().filter(|(_, row)| ran(row));
     let may_be_digest = to.len() >= 6 && to.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -150,33 +140,13 @@ fn choose(rows: &[Row], made: &[Row], module: &str, to: &str, now_ms: i64) -> Re
         }
     };
     let (_, oldest) = all().next().unwrap_or((0, newest));
-    found.map(|(index, _)| index).ok_or_else(|| {
+    let without = if let Wanted::Digest(digest) = wanted { Some(digest) } else { None };
+    found.map(|(at, _)| Chosen { at, without }).ok_or_else(|| {
         let (number, at) = (oldest.micro_batch, Time(oldest.at_ms));
         Refusal::Conflict(format!(
             "there is nothing before that: the first micro-batch of {module} is {number} of {at}"
         ))
     })
-}
-
-/// Where the module stood at a version of the commits table in each partition that it has read by now, the `first` record of each being
-/// known. A partition that it `had_read` nothing of then is read from that on, however far others were.
-async fn stood(
-    config: &Config,
-    lake: &Warehouse,
-    manifest: &Manifest,
-    first: &BTreeMap<SourcePartition, i64>,
-    had_read: &BTreeMap<SourcePartition, i64>,
-    version: u64,
-) -> Result<BTreeMap<String, i64>, crate::sink::Error> {
-    let own = first.keys().map(|of| of.of_reader(&manifest.name));
-    let known: Vec<SourcePartition> = first.keys().cloned().chain(own).collect();
-    let past = Past::of(lake, &config.pipeline, system::COMMITS, version, &known).await?;
-    let stood = |(of, first): (&SourcePartition, &i64)| {
-        let of_all = || past.offsets.get(of).filter(|_| had_read.contains_key(of));
-        let next = past.offsets.get(&of.of_reader(&manifest.name)).or_else(of_all);
-        (of.to_string(), next.unwrap_or(*first))
-    };
-    Ok(first.iter().filter(|(of, _)| reads(manifest, of)).map(stood).collect())
 }
 
 /// Whether everything from there on can still be read, from a topic's log or from bronze before it.
@@ -327,6 +297,7 @@ async fn loses(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::system;
 
     fn row(micro_batch: i64, at_ms: i64, digest: &str) -> Row {
         let modules = [("retail".to_owned(), digest.to_owned())].into();
@@ -342,7 +313,7 @@ mod tests {
             numbers.iter().zip(digests).map(|((number, at), digest)| row(*number, *at, digest)).collect();
         let made: Vec<Row> =
             rows.iter().cloned().chain([row(3, 2_500, "aaaaaaaa"), row(7, 5_000, "bbbbbbbb")]).collect();
-        let found = choose(&rows, &made, "retail", to, 10_000).map(|index| rows[index].micro_batch);
+        let found = choose(&rows, &made, "retail", to, 10_000).map(|chosen| rows[chosen.at].micro_batch);
         match (found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{to}"),
             (Err(refusal), Err(words)) => assert!(format!("{refusal:?}").contains(words), "{to}: {refusal:?}"),

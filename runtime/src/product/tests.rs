@@ -185,7 +185,7 @@ fn an_empty_text_that_names_a_partition_is_null_or_a_misfit() {
     assert_eq!(nullable.columns[0].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("a"), None, None]);
     let never_null = Column { nullable: false, ..column("country", DataType::String) };
     let screened = screen(&by(never_null), &[texts.slice(0, 2)]);
-    let reason = "country: empty, which a table that is partitioned by it takes for null (value is \"\")";
+    let reason = "country: empty, which a table that is partitioned by it takes for null (value is '')";
     assert_eq!(reasons(&screened), [(1, OnViolation::DeadLetter, reason)]);
     let hashed = screen(&by(masked("country", DataType::String, Mask::Hash)), &[texts]);
     assert_eq!(hashed.columns[0].null_count(), 1, "the hash of an empty text is a text");

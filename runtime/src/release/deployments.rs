@@ -197,7 +197,8 @@ impl Deployments {
     /// Writes a decision down that follows the one with the number `after` (0: none). Its own number is the next one.
     ///
     /// # Errors
-    /// [`AppendError::Lost`] when another decision about the module has followed that one already; otherwise when the lake fails.
+    /// [`AppendError::Lost`] when another decision was written down since this log was last read, also about another module: what was found
+    /// to fit beside that one may do so no more. Otherwise when the lake fails.
     pub async fn append(&mut self, lake: &Warehouse, after: i64, deployment: Deployment) -> Result<(), AppendError> {
         let deployment = Deployment { sequence: after + 1, ..deployment };
         let mut writer = FileWriter::new(Arc::clone(&self.layout));
@@ -211,7 +212,9 @@ impl Deployments {
             from: Some(after).filter(|after| *after > 0),
             next: deployment.sequence,
         };
-        let commit = Commit { add: files, offsets: vec![step], at_ms: deployment.at_ms, ..Commit::default() };
+        let from = self.table.offsets().get(&decisions());
+        let any = OffsetMove { partition: decisions(), from, next: from.unwrap_or(0) + 1 };
+        let commit = Commit { add: files, offsets: vec![step, any], at_ms: deployment.at_ms, ..Commit::default() };
         let id = uuid::Uuid::new_v4().to_string();
         let mut tries = 0;
         loop {
@@ -233,6 +236,11 @@ impl Deployments {
         }
         Ok(())
     }
+}
+
+/// The number of decisions, about whatever module.
+fn decisions() -> SourcePartition {
+    SourcePartition::new("deployments", 0, 0)
 }
 
 /// A module's sequence as the table's offsets know it.
@@ -315,8 +323,11 @@ mod tests {
         bob.refresh().await.unwrap();
         assert_eq!(bob.standing("retail").unwrap().active(), Some("a"));
         bob.append(&lake, 1, deploy("b")).await.unwrap();
-        // Another module is another matter.
-        ann.append(&lake, 0, Deployment { module: "logistics".to_owned(), ..deploy("c") }).await.unwrap();
+        // Another module may be no other matter: both may want to make one product.
+        let another = || Deployment { module: "logistics".to_owned(), ..deploy("c") };
+        assert!(matches!(ann.append(&lake, 0, another()).await, Err(AppendError::Lost)));
+        ann.refresh().await.unwrap();
+        ann.append(&lake, 0, another()).await.unwrap();
         let later = log(&lake).await;
         assert_eq!(later.standing("retail").unwrap().previous(), Some("a"));
         assert_eq!(later.standing("logistics").unwrap().active(), Some("c"));

@@ -431,7 +431,8 @@ impl Table {
         Log { table: &self.spec.path, pipeline: &self.pipeline, store: &*self.store.store }
     }
 
-    /// Looks through the whole log for the offsets of those `partitions` that the recent commits did not name (idle for very long, or new).
+    /// Looks through the whole log, up to the version at hand, for the offsets of those `partitions` that the recent commits did not name
+    /// (idle for very long, or new).
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -442,7 +443,7 @@ impl Table {
         }
         let log_error = |source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) };
         let mut delta = DeltaTable::new(lake.log_store(&self.spec.path));
-        delta.load().await.map_err(log_error)?;
+        delta.load_version(self.version).await.map_err(log_error)?;
         let state = delta.snapshot().map_err(log_error)?;
         for partition in unknown {
             let app_id = partition.app_id(&self.pipeline);

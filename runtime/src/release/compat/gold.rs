@@ -2,7 +2,7 @@
 
 use super::{Compatibility, Way, text};
 use crate::aggregate::Plan;
-use arrow_schema::{FieldRef, SchemaRef};
+use arrow_schema::{DataType, FieldRef};
 use lakeward_manifest::{Gold, Manifest};
 
 pub(super) fn compare(found: &mut Compatibility, old: &Manifest, new: &Manifest) {
@@ -12,9 +12,9 @@ pub(super) fn compare(found: &mut Compatibility, old: &Manifest, new: &Manifest)
             Some(before) => {
                 let at = found.breaking.len();
                 compare_gold(found, &path, before, gold);
-                if found.breaking.len() == at && !same_tables(old, before, new, gold) {
-                    let what = "its keys or measures are of other types now, as those of the columns that they come from, \
-                                or never null, which groups so far may be";
+                if found.breaking.len() == at
+                    && let Some(what) = unlike(old, before, new, gold)
+                {
                     found.breaks(Some(&path), None, what, &Way::ALL);
                 }
             }
@@ -100,19 +100,23 @@ fn compare_gold(found: &mut Compatibility, path: &str, old: &Gold, new: &Gold) {
     }
 }
 
-/// Whether the tables of the new one take the rows of the old one: columns of the same names and types. A gold product that no plan can be made of is refused elsewhere.
-fn same_tables(old: &Manifest, before: &Gold, new: &Manifest, gold: &Gold) -> bool {
+/// Why the tables of the new one do not take the rows of the old one. A gold product that no plan can be made of is refused elsewhere.
+fn unlike(old: &Manifest, before: &Gold, new: &Manifest, gold: &Gold) -> Option<&'static str> {
     let plan = |manifest: &Manifest, gold: &Gold| {
         let product = manifest.products.iter().find(|product| product.name == gold.from)?;
         Plan::new(&manifest.owner, gold, product).ok()
     };
-    let (Some(was), Some(is)) = (plan(old, before), plan(new, gold)) else { return true };
-    // Groups so far are taken up as they are, so what may be null in them may be from here on.
-    let takes = |(was, is): (&FieldRef, &FieldRef)| {
-        was.name() == is.name() && was.data_type() == is.data_type() && (is.is_nullable() || !was.is_nullable())
+    let (was, is) = (plan(old, before)?, plan(new, gold)?);
+    let all = |plan: &Plan| -> Vec<FieldRef> {
+        [plan.gold_schema(), plan.state_schema()].iter().flat_map(|schema| schema.fields().iter().cloned()).collect()
     };
-    let same = |was: SchemaRef, is: SchemaRef| {
-        was.fields().len() == is.fields().len() && was.fields().iter().zip(is.fields()).all(takes)
+    let (was, is) = (all(&was), all(&is));
+    let kinds = |fields: &[FieldRef]| -> Vec<(String, DataType)> {
+        fields.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
     };
-    same(was.gold_schema(), is.gold_schema()) && same(was.state_schema(), is.state_schema())
+    if kinds(&was) != kinds(&is) {
+        return Some("its keys or measures are of other types now, as those of the columns that they come from");
+    }
+    let is_never_null = was.iter().zip(&is).any(|(was, is)| was.is_nullable() && !is.is_nullable());
+    is_never_null.then_some("a key or measure is never null from here on, but those of the groups so far may be")
 }
