@@ -176,7 +176,10 @@ impl<'a> ChunkRun<'a> {
             usage: outcome.cost,
         };
         let said = dead().filter(|(_, dead)| dead.failed).map(|(_, dead)| dead.reason.as_str());
-        said.for_each(|message| self.worker.counts.messages[input.module].add(message));
+        // Everybody may read it, but not what is masked.
+        if !self.plan.modules[input.module].manifest().is_masked() {
+            said.for_each(|message| self.worker.counts.messages[input.module].add(message));
+        }
     }
 
     fn letters(&mut self, input: &Input, events: &Events, outcome: &Outcome) {

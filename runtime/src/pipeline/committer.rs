@@ -3,7 +3,7 @@
 use super::Error;
 use super::commit::{Group, Tables};
 use super::gold::{Publisher, Target};
-use super::horizon::{Horizon, Word};
+use super::horizon::{Horizon, Observed, Word};
 use super::meters::Made;
 use super::others::Others;
 use super::plan::{COMMITS, Gold, Plan, TableKind};
@@ -246,12 +246,18 @@ impl Committer {
 
     /// What is in a stopped partition will be read when that is mended: until then nothing is closed over it.
     fn stopped_words(&self) -> Vec<Word> {
-        let golds = self.plan.golds.iter().enumerate();
-        let is_stopped = |topic: &str| self.stopped.iter().any(|(of, _)| *of.topic == *topic);
-        golds
-            .filter(|(_, gold)| is_stopped(&self.plan.topics[gold.topic].name))
-            .map(|(gold, _)| Word { gold, watermark_ms: i64::MIN, silent: None })
-            .collect()
+        let mut words = Vec::new();
+        for (partition, _) in &self.stopped {
+            let reads = |gold: &usize| self.plan.topics[self.plan.golds[*gold].topic].name == partition.topic;
+            words.extend((0..self.plan.golds.len()).filter(reads).map(|gold| Word {
+                gold,
+                partition: partition.clone(),
+                next: 0,
+                watermark_ms: i64::MIN,
+                is_quiet: false,
+            }));
+        }
+        words
     }
 
     /// Lets go of windows that are older than `gold.keep`. The gold table says up to where it has all that is closed; the workers follow
@@ -296,7 +302,8 @@ impl Committer {
         let now_ms = self.clock.now_ms();
         let mut words = self.others.words(&self.plan, now_ms);
         words.extend(self.stopped_words());
-        if let Some(question) = self.horizon.observe(&share.watermarks, words, &self.progress, now_ms) {
+        let observed = Observed { positions: &share.positions, watermarks: &share.watermarks };
+        if let Some(question) = self.horizon.observe(observed, words, &self.progress, now_ms) {
             question.ask(&self.config);
         }
         let micro_batch = close.micro_batch;

@@ -6,7 +6,7 @@ use super::meters::Meters;
 use super::newcomer::{deploy, fit, shadow};
 use super::releases::{Release, Releases};
 use super::shadows::Shadows;
-use super::{rewind, target};
+use super::{rewound, target};
 use crate::clock::Clock;
 use crate::release::compare::{self, Condition, Report, grouped};
 use crate::release::{Action, AppendError, Deployment, Standing, Target};
@@ -196,7 +196,7 @@ impl Desk {
         let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
         is_rebuilt(releases, &lake, name, &standing).await?;
         let manifest = module.manifest();
-        let is_replaceable = rewind::is_replaceable(releases.config(), &lake, manifest, &standing).await;
+        let is_replaceable = rewound::is_replaceable(releases.config(), &lake, manifest, &standing).await;
         if !is_replaceable.map_err(|error| unavailable(&error))? {
             return Err(Refusal::Conflict(format!(
                 "the rewind of module {name} that was ordered before is under way: `lakeward modules {name}` says when it is done"
@@ -299,7 +299,7 @@ async fn end_shadow(releases: &mut Releases, operator: &Operator, name: &str) ->
 
 /// Whether nothing of a rebuild is left to be done: the tables are between two kinds of columns until then.
 async fn is_rebuilt(releases: &Releases, lake: &Warehouse, name: &str, standing: &Standing) -> Result<(), Refusal> {
-    let is_done = rewind::is_done(releases.config(), lake, name, standing).await;
+    let is_done = rewound::is_done(releases.config(), lake, name, standing).await;
     if is_done.map_err(|error| unavailable(&error))? {
         return Ok(());
     }

@@ -1,39 +1,53 @@
 //! The event time before which everything is closed, per gold product: the minimum over the partitions that are active.
 //!
-//! | partition                                            | holds the horizon back |
-//! |------------------------------------------------------|------------------------|
-//! | gave records lately                                  | at its own watermark   |
-//! | has records that were not read yet, or is stopped    | at its own watermark   |
-//! | is read to its end, silent for `gold.idle_after`     | no, if its broker confirms it |
-//! | never held a record, in a run up to what there is    | no                     |
+//! | partition                                             | holds the horizon back |
+//! |-------------------------------------------------------|------------------------|
+//! | gave rows lately                                      | at its own watermark   |
+//! | has records that were not read yet, or is stopped     | at its own watermark   |
+//! | brought the watermark no further for `gold.idle_after`| no, once what its broker has of it is read |
+//! | never held a record, in a run up to what there is     | no                     |
 //!
 //! One that is empty holds everything back like any other that gave nothing yet: whoever fills a new topic writes to all its
 //! partitions, and what is there of one is read a moment before what is there of the next.
 //!
-//! What is known of a log's end is as old as the last fetch: after an outage or a standstill all partitions seem silent, and the
-//! first to be read again would close its windows over the others. So the broker is asked (`silence.rs`), and the horizon rises to where
-//! it would have been when it was asked.
+//! What is known of a log's end is as old as the last fetch: after an outage or a standstill all partitions seem quiet, and the
+//! first to be read again would close its windows over the others. So the broker is asked where the log ends (`log_ends.rs`); once that
+//! is read and the watermark is still where it was, the horizon rises to where it would have been when it was asked.
 //!
 //! The horizon never falls: what was said to be closed stays closed. A partition that wakes up with older events finds them late.
 
+use super::log_ends::Question;
 use super::progress::Progress;
 use super::session::Slot;
-use super::silence::{Question, Silent};
 use crate::checkpoint::SourcePartition;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often the brokers are asked at most.
 const ASK_EVERY_MS: i64 = 5_000;
 
+/// After this what the brokers have said is let go of, and they are asked anew.
+const OLD_MS: i64 = 60_000;
+
 /// What a partition says about how far a gold product is.
 #[derive(Debug, Clone)]
 pub(super) struct Word {
     pub(super) gold: usize,
+    pub(super) partition: SourcePartition,
+    /// The offset behind the last record of which the watermark knows.
+    pub(super) next: i64,
     /// In milliseconds; `i64::MIN` before its first row.
     pub(super) watermark_ms: i64,
-    /// Whether it seems to have fallen silent, and where.
-    pub(super) silent: Option<Silent>,
+    /// Whether the watermark has not moved for so long that the partition need not be waited for.
+    pub(super) is_quiet: bool,
+}
+
+/// What a micro-batch came to in the partitions that are ours.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Observed<'a> {
+    /// By slot, the next offset; of each slot at least once.
+    pub(super) positions: &'a [(usize, i64)],
+    /// Gold product, slot, milliseconds.
+    pub(super) watermarks: &'a [(usize, usize, i64)],
 }
 
 /// The horizons of all gold products.
@@ -41,29 +55,36 @@ pub(super) struct Word {
 pub(super) struct Horizon {
     idle_after_ms: i64,
     ms: Vec<i64>,
-    /// By slot.
-    partitions: Vec<SourcePartition>,
-    /// By slot: the next offset when last looked at, and since when it has been that.
-    seen: Vec<(i64, i64)>,
-    /// By slot: the newest watermark of any gold product.
-    watermarks_ms: Vec<i64>,
+    slots: Vec<Seen>,
     /// Whether what comes to an empty partition from now on is for another run to read.
     passes_over_empty: bool,
-    /// What the brokers are to confirm, with what all partitions had said by then.
+    /// What the brokers were asked last, with what all partitions had said by then.
     asked: Option<(Question, Vec<Word>)>,
     asked_ms: i64,
+}
+
+/// A partition of ours.
+#[derive(Debug)]
+struct Seen {
+    partition: SourcePartition,
+    /// The next offset, and since when it is that.
+    next: (i64, i64),
+    /// By gold product, the watermark, and since when it is that.
+    watermarks: Vec<(i64, i64)>,
 }
 
 impl Horizon {
     /// `starts`: by slot, the offset that it is read from.
     pub(super) fn new(ms: Vec<i64>, slots: &[Slot], starts: &[i64], idle_after: Duration, now_ms: i64) -> Self {
-        let seen: Vec<_> = starts.iter().map(|start| (*start, now_ms)).collect();
+        let seen = |(slot, start): (&Slot, &i64)| Seen {
+            partition: slot.partition.clone(),
+            next: (*start, now_ms),
+            watermarks: vec![(i64::MIN, now_ms); ms.len()],
+        };
         Self {
             idle_after_ms: i64::try_from(idle_after.as_millis()).unwrap_or(i64::MAX),
+            slots: slots.iter().zip(starts).map(seen).collect(),
             ms,
-            watermarks_ms: vec![i64::MIN; seen.len()],
-            seen,
-            partitions: slots.iter().map(|slot| slot.partition.clone()).collect(),
             passes_over_empty: false,
             asked: None,
             asked_ms: i64::MIN,
@@ -85,45 +106,32 @@ impl Horizon {
         self.ms[gold] = self.ms[gold].max(horizon_ms);
     }
 
-    /// The watermark of a slot, in milliseconds; `i64::MIN` before its first row.
+    /// The newest watermark of any gold product in a slot, in milliseconds; `i64::MIN` before its first row.
     pub(super) fn watermark_ms(&self, slot: usize) -> i64 {
-        self.watermarks_ms[slot]
+        self.slots[slot].watermarks.iter().map(|(watermark_ms, _)| *watermark_ms).max().unwrap_or(i64::MIN)
     }
 
-    /// Takes the watermarks `(gold product, slot, milliseconds)` of a micro-batch, and what other partitions say. Gives what is to be
-    /// asked, if anything is.
+    /// Takes in a micro-batch, and what other partitions say. Gives what is to be asked, if anything is.
     pub(super) fn observe(
         &mut self,
-        watermarks: &[(usize, usize, i64)],
+        of: Observed<'_>,
         of_others: Vec<Word>,
         progress: &Progress,
         now_ms: i64,
     ) -> Option<Question> {
-        for (slot, lane) in progress.lanes.iter().enumerate() {
-            let next = lane.next.load(Ordering::Relaxed);
-            if next != self.seen[slot].0 {
-                self.seen[slot] = (next, now_ms);
-            }
+        for (slot, next) in of.positions {
+            move_to(&mut self.slots[*slot].next, *next, now_ms);
         }
-        for (_, slot, watermark_ms) in watermarks {
-            self.watermarks_ms[*slot] = self.watermarks_ms[*slot].max(*watermark_ms);
+        for (gold, slot, watermark_ms) in of.watermarks {
+            move_to(&mut self.slots[*slot].watermarks[*gold], *watermark_ms, now_ms);
         }
-        if let Some((question, words)) = self.asked.take_if(|(question, _)| question.answer().is_some()) {
-            let confirmed = question.answer().into_iter().flatten().collect::<Vec<_>>();
-            self.heed(&words, |silent| confirmed.contains(&silent));
-        }
-        let is_empty = |slot: usize| self.passes_over_empty && progress.lanes[slot].log_end() == Some(0);
-        let own = watermarks.iter().filter(|(_, slot, _)| !is_empty(*slot)).map(|(gold, slot, watermark_ms)| Word {
-            gold: *gold,
-            watermark_ms: *watermark_ms,
-            silent: self
-                .is_idle(*slot, progress, now_ms)
-                .then(|| Silent { partition: self.partitions[*slot].clone(), next: self.seen[*slot].0 }),
-        });
-        let words: Vec<Word> = own.chain(of_others).collect();
-        // Of those that seem to be silent nothing is known yet: they hold it back.
+        let mut words = self.words(of.watermarks, progress, now_ms);
+        words.extend(of_others);
+        self.heed_answer(&words, now_ms);
+        // Of those that are quiet nothing is known yet: they hold it back.
         self.heed(&words, |_| false);
-        let question = Question::about(words.iter().filter_map(|word| word.silent.clone()).collect())?;
+        let quiet = words.iter().filter(|word| word.is_quiet).map(|word| word.partition.clone());
+        let question = Question::about(quiet.collect())?;
         if self.asked.is_some() || now_ms.saturating_sub(self.asked_ms) < ASK_EVERY_MS {
             return None;
         }
@@ -132,21 +140,65 @@ impl Horizon {
         Some(question)
     }
 
-    /// Raises the horizon of each gold product to the minimum over the partitions that are not confirmed to be silent.
-    fn heed(&mut self, words: &[Word], is_silent: impl Fn(&Silent) -> bool) {
+    fn words(&self, watermarks: &[(usize, usize, i64)], progress: &Progress, now_ms: i64) -> Vec<Word> {
+        let is_empty = |slot: usize| self.passes_over_empty && progress.lanes[slot].log_end() == Some(0);
+        let word = |(gold, slot, _): &(usize, usize, i64)| {
+            let Seen { partition, next, watermarks } = &self.slots[*slot];
+            let (watermark_ms, since_ms) = watermarks[*gold];
+            let is_quiet = self.is_long_ago(since_ms, now_ms);
+            Word { gold: *gold, partition: partition.clone(), next: next.0, watermark_ms, is_quiet }
+        };
+        watermarks.iter().filter(|(_, slot, _)| !is_empty(*slot)).map(word).collect()
+    }
+
+    /// Raises the horizon to where it was when the brokers were asked, of what they said is read by now.
+    fn heed_answer(&mut self, now: &[Word], now_ms: i64) {
+        let Some((question, then)) = self.asked.take() else { return };
+        let Some(ends) = question.answer() else {
+            self.asked = Some((question, then));
+            return;
+        };
+        let of_now = |word: &Word| now.iter().find(|of| of.gold == word.gold && of.partition == word.partition);
+        let end = |word: &Word| ends.iter().find(|(of, _)| *of == word.partition).map(|(_, end)| *end);
+        let is_unread = |word: &&Word| {
+            let read = of_now(word).map(|of| of.next);
+            word.is_quiet && end(word).zip(read).is_some_and(|(end, read)| read < end)
+        };
+        if then.iter().any(|word| is_unread(&word)) && now_ms.saturating_sub(self.asked_ms) < OLD_MS {
+            self.asked = Some((question, then));
+            return;
+        }
+        self.heed(&then, |word| {
+            let is_there_still = |of: &Word| of.watermark_ms == word.watermark_ms;
+            of_now(word).is_some_and(|of| is_there_still(of) && end(word).is_some_and(|end| of.next >= end))
+        });
+    }
+
+    /// Raises the horizon of each gold product to the minimum over the partitions that need to be waited for.
+    fn heed(&mut self, words: &[Word], is_through: impl Fn(&Word) -> bool) {
         for (gold, ms) in self.ms.iter_mut().enumerate() {
             let of_gold = words.iter().filter(|word| word.gold == gold);
-            let active = of_gold.filter(|word| !word.silent.as_ref().is_some_and(&is_silent));
+            let active = of_gold.filter(|word| !(word.is_quiet && is_through(word)));
             if let Some(minimum) = active.map(|word| word.watermark_ms).min() {
                 *ms = (*ms).max(minimum);
             }
         }
     }
 
-    /// Whether the slot is read to its end, as far as that is known, and has been silent so long that it holds nothing back.
+    /// Whether the slot is read to its end, as far as that is known, and has been silent for `gold.idle_after`.
     pub(super) fn is_idle(&self, slot: usize, progress: &Progress, now_ms: i64) -> bool {
-        let lane = &progress.lanes[slot];
-        lane.lag() == Some(0) && now_ms.saturating_sub(self.seen[slot].1) >= self.idle_after_ms
+        progress.lanes[slot].lag() == Some(0) && self.is_long_ago(self.slots[slot].next.1, now_ms)
+    }
+
+    fn is_long_ago(&self, since_ms: i64, now_ms: i64) -> bool {
+        now_ms.saturating_sub(since_ms) >= self.idle_after_ms
+    }
+}
+
+/// What something is, and since when.
+fn move_to((is, since_ms): &mut (i64, i64), to: i64, now_ms: i64) {
+    if to > *is {
+        (*is, *since_ms) = (to, now_ms);
     }
 }
 
@@ -154,48 +206,55 @@ impl Horizon {
 mod tests {
     use super::*;
     use crate::source::LogRange;
+    use std::sync::atomic::Ordering;
 
-    /// Partitions as `(next, log end, watermark)`, all read from one record before.
+    /// A partition as `(next, log end, watermark)`.
+    type Partition = (i64, i64, i64);
+
     struct Fixture {
         progress: Progress,
         horizon: Horizon,
-        watermarks: Vec<(usize, usize, i64)>,
+        partitions: Vec<Partition>,
     }
 
     impl Fixture {
-        fn new(partitions: &[(i64, i64, i64)]) -> Self {
-            let starts: Vec<i64> = partitions.iter().map(|(next, ..)| next - 1).collect();
+        fn new(partitions: &[Partition]) -> Self {
+            let starts = vec![0; partitions.len()];
             let progress = Progress::new(&starts, 1);
-            for (lane, (next, end, _)) in progress.lanes.iter().zip(partitions) {
-                lane.next.store(*next, Ordering::Relaxed);
+            for (lane, (_, end, _)) in progress.lanes.iter().zip(partitions) {
                 lane.log_end.store(*end, Ordering::Relaxed);
             }
-            let slot = |(partition, (_, end, _)): (i32, &(i64, i64, i64))| Slot {
+            let slot = |(partition, (_, end, _)): (i32, &Partition)| Slot {
                 topic: 0,
-                partition: SourcePartition::new("sales", 0, partition),
+                partition: of(partition),
                 log: LogRange { start: 0, end: *end },
                 is_gained: false,
             };
             let slots: Vec<Slot> = (0..).zip(partitions).map(slot).collect();
             let horizon = Horizon::new(vec![i64::MIN], &slots, &starts, Duration::from_secs(10), 0);
-            let watermarks = partitions.iter().enumerate().map(|(slot, (.., ms))| (0, slot, *ms)).collect();
-            Self { progress, horizon, watermarks }
+            Self { progress, horizon, partitions: partitions.to_vec() }
         }
 
-        /// A record comes to a partition.
+        /// A record comes to a partition, and moves its watermark.
         fn gain(&mut self, slot: usize, watermark_ms: i64) {
-            let lane = &self.progress.lanes[slot];
-            lane.next.fetch_add(1, Ordering::Relaxed);
-            lane.log_end.fetch_max(lane.next.load(Ordering::Relaxed), Ordering::Relaxed);
-            self.watermarks[slot].2 = watermark_ms;
+            self.partitions[slot].0 += 1;
+            self.partitions[slot].2 = watermark_ms;
         }
 
         #[track_caller]
         fn check(&mut self, now_ms: i64, expected: i64) -> Option<Question> {
-            let question = self.horizon.observe(&self.watermarks, Vec::new(), &self.progress, now_ms);
-            assert_eq!(self.horizon.ms(), [expected], "at {now_ms}: {:?}", self.watermarks);
+            let slots = || self.partitions.iter().enumerate();
+            let positions: Vec<_> = slots().map(|(slot, (next, ..))| (slot, *next)).collect();
+            let watermarks: Vec<_> = slots().map(|(slot, (.., watermark_ms))| (0, slot, *watermark_ms)).collect();
+            let observed = Observed { positions: &positions, watermarks: &watermarks };
+            let question = self.horizon.observe(observed, Vec::new(), &self.progress, now_ms);
+            assert_eq!(self.horizon.ms(), [expected], "at {now_ms}: {:?}", self.partitions);
             question
         }
+    }
+
+    fn of(partition: i32) -> SourcePartition {
+        SourcePartition::new("sales", 0, partition)
     }
 
     #[test]
@@ -206,54 +265,79 @@ mod tests {
     #[test]
     fn a_partition_of_another_instance_holds_it_back_too() {
         let mut fixture = Fixture::new(&[(5, 5, 100)]);
-        let word = Word { gold: 0, watermark_ms: 30, silent: None };
-        fixture.horizon.observe(&fixture.watermarks, vec![word], &fixture.progress, 0);
+        let word = Word { gold: 0, partition: of(1), next: 0, watermark_ms: 30, is_quiet: false };
+        let observed = Observed { positions: &[(0, 5)], watermarks: &[(0, 0, 100)] };
+        fixture.horizon.observe(observed, vec![word], &fixture.progress, 0);
         assert_eq!(fixture.horizon.ms(), [30]);
     }
 
     #[test]
-    fn a_partition_with_unread_records_holds_it_back_however_long_it_is_silent() {
-        let mut fixture = Fixture::new(&[(5, 5, 100), (7, 9, 40)]);
-        fixture.check(0, 40);
-        fixture.gain(0, 200);
-        assert!(fixture.check(60_000, 40).is_none());
-    }
-
-    #[test]
-    fn a_silent_partition_holds_it_back_until_its_broker_confirms_it() {
+    fn a_quiet_partition_holds_it_back_until_its_log_is_known_to_be_read() {
         let mut fixture = Fixture::new(&[(5, 5, 100), (7, 7, 40)]);
         fixture.check(0, 40);
         fixture.gain(0, 200);
         let question = fixture.check(10_000, 40).unwrap();
-        let silent = Silent { partition: SourcePartition::new("sales", 0, 1), next: 7 };
-        assert_eq!(question.silent(), std::slice::from_ref(&silent));
+        assert_eq!(question.partitions(), [of(1)]);
         fixture.gain(0, 300);
         assert!(fixture.check(15_000, 40).is_none(), "asked twice");
-        question.tell(vec![silent]);
+        question.tell(vec![(of(1), 7)]);
         // What came since was not there when the broker was asked.
         assert!(fixture.check(15_001, 200).is_some());
     }
 
     #[test]
-    fn one_that_is_not_silent_after_all_holds_it_back() {
+    fn one_that_brings_no_row_is_waited_for_until_what_there_was_is_read() {
+        let mut fixture = Fixture::new(&[(5, 5, 100), (7, 9, i64::MIN)]);
+        fixture.check(0, i64::MIN);
+        fixture.gain(0, 200);
+        let question = fixture.check(10_000, i64::MIN).unwrap();
+        question.tell(vec![(of(1), 9)]);
+        fixture.gain(0, 300);
+        fixture.gain(1, i64::MIN);
+        assert!(fixture.check(11_000, i64::MIN).is_none());
+        // It is read further all the time, and still brings nothing.
+        fixture.gain(1, i64::MIN);
+        fixture.check(12_000, 200);
+    }
+
+    #[test]
+    fn one_that_brings_a_row_after_all_holds_it_back() {
         let mut fixture = Fixture::new(&[(5, 5, 100), (7, 7, 40)]);
         fixture.check(0, 40);
         fixture.gain(0, 200);
         let question = fixture.check(10_000, 40).unwrap();
-        fixture.gain(0, 300);
-        question.tell(Vec::new());
+        question.tell(vec![(of(1), 8)]);
+        fixture.gain(1, 60);
+        assert!(fixture.check(14_999, 60).is_none());
+    }
+
+    #[test]
+    fn one_of_which_the_broker_says_nothing_holds_it_back() {
+        let mut fixture = Fixture::new(&[(5, 5, 100), (7, 7, 40)]);
+        fixture.check(0, 40);
+        fixture.gain(0, 200);
+        fixture.check(10_000, 40).unwrap().tell(Vec::new());
         assert!(fixture.check(14_999, 40).is_none(), "asked too often");
         assert!(fixture.check(15_000, 40).is_some());
     }
 
     #[test]
+    fn one_that_is_not_read_on_is_asked_about_anew() {
+        let mut fixture = Fixture::new(&[(5, 5, 100), (7, 7, 40)]);
+        fixture.check(0, 40);
+        fixture.gain(0, 200);
+        fixture.check(10_000, 40).unwrap().tell(vec![(of(1), 8)]);
+        fixture.gain(0, 300);
+        assert!(fixture.check(69_999, 40).is_none());
+        assert!(fixture.check(70_000, 40).is_some());
+    }
+
+    #[test]
     fn an_empty_partition_holds_it_back_for_a_while() {
         let mut fixture = Fixture::new(&[(5, 5, 100), (0, 0, i64::MIN)]);
-        fixture.horizon.seen[1] = (0, 0);
         assert!(fixture.check(9_999, i64::MIN).is_none());
         fixture.gain(0, 200);
-        let question = fixture.check(10_000, i64::MIN).unwrap();
-        question.tell(question.silent().to_vec());
+        fixture.check(10_000, i64::MIN).unwrap().tell(vec![(of(1), 0)]);
         fixture.check(10_001, 200);
     }
 

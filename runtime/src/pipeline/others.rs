@@ -7,7 +7,6 @@ use super::Error;
 use super::horizon::Word;
 use super::plan::{Gold, Plan};
 use super::session::Slot;
-use super::silence::Silent;
 use crate::aggregate::{Changes, PartitionState, View};
 use crate::checkpoint::SourcePartition;
 use crate::sink::Table;
@@ -39,6 +38,8 @@ struct OfGold {
     seen: BTreeSet<String>,
     /// By partition: its offset when last looked at, and since when it has been that.
     moved: BTreeMap<i32, (i64, i64)>,
+    /// By partition: its watermark when last looked at, and since when it has been that.
+    watermarks: BTreeMap<i32, (i64, i64)>,
     /// By partition: the number of its next redrive when last looked at.
     redriven: BTreeMap<i32, i64>,
     /// Windows that start before this are kept no more; the start of a session sets it.
@@ -121,19 +122,19 @@ impl Others {
     }
 
     /// What the partitions say of the horizons: see `horizon.rs` for the rule.
-    pub(super) fn words(&self, plan: &Plan, now_ms: i64) -> Vec<Word> {
+    pub(super) fn words(&mut self, plan: &Plan, now_ms: i64) -> Vec<Word> {
         let mut words = Vec::new();
-        for (index, gold) in plan.golds.iter().enumerate() {
-            let of_gold = &self.by_gold[index];
-            for slot in self.slots.iter().filter(|slot| slot.topic == gold.topic) {
-                let of = &slot.partition;
-                let (next, since_ms) = of_gold.moved.get(&of.partition).copied().unwrap_or((0, now_ms));
-                let is_idle = now_ms.saturating_sub(since_ms) >= self.idle_after_ms;
-                words.push(Word {
-                    gold: index,
-                    watermark_ms: of_gold.states.get(&of.partition).map_or(i64::MIN, PartitionState::watermark_ms),
-                    silent: is_idle.then(|| Silent { partition: of.clone(), next }),
-                });
+        for (gold, of_gold) in self.by_gold.iter_mut().enumerate() {
+            for slot in self.slots.iter().filter(|slot| slot.topic == plan.golds[gold].topic) {
+                let (partition, of) = (slot.partition.clone(), slot.partition.partition);
+                let watermark_ms = of_gold.states.get(&of).map_or(i64::MIN, PartitionState::watermark_ms);
+                let next = of_gold.moved.get(&of).map_or(0, |(next, _)| *next);
+                let (stood_ms, since_ms) = of_gold.watermarks.entry(of).or_insert((watermark_ms, now_ms));
+                if *stood_ms != watermark_ms {
+                    (*stood_ms, *since_ms) = (watermark_ms, now_ms);
+                }
+                let is_quiet = now_ms.saturating_sub(*since_ms) >= self.idle_after_ms;
+                words.push(Word { gold, partition, next, watermark_ms, is_quiet });
             }
         }
         words

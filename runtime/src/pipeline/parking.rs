@@ -34,7 +34,7 @@ pub struct Failing {
     pub records: u64,
     /// Of which time: a minute by the counts of what was committed, or one chunk in which it was given up on.
     pub span: Span,
-    /// The first things that it said when it failed.
+    /// The first things that it said when it failed; nothing where it masks columns, since everybody may read this.
     pub messages: Vec<String>,
 }
 
@@ -58,6 +58,9 @@ impl fmt::Display for Failing {
             let shown: String = message.chars().take(SHOWN).collect();
             write!(f, "{} `{shown}`", if index == 0 { ":" } else { "," })?;
         }
+        if self.messages.is_empty() {
+            f.write_str("; its dead letters have what it said")?;
+        }
         Ok(())
     }
 }
@@ -71,7 +74,9 @@ impl Failing {
         let Some(records) = outcome.given_up else { return Ok(()) };
         let mut messages = super::ledger::Messages::default();
         let failures = || outcome.dead.values().filter(|dead| dead.failed);
-        failures().for_each(|dead| messages.add(&dead.reason));
+        if !module.manifest().is_masked() {
+            failures().for_each(|dead| messages.add(&dead.reason));
+        }
         Err(Error::GivenUp(Box::new(Self {
             module: module.manifest().name.clone(),
             digest: Arc::clone(module.digest()),

@@ -3,7 +3,7 @@
 use super::commit::{chain, persist};
 use super::plan::Plan;
 use super::session::Slot;
-use super::{Error, check_topics, rewind};
+use super::{Error, check_topics, rewound};
 use crate::checkpoint::SourcePartition;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -213,7 +213,7 @@ impl Releases {
     /// columns of all before that. Tables that `running` writes alike need no look.
     pub(super) async fn check_tables(&self, release: &Release, running: Option<&Plan>) -> Result<(), Error> {
         let Some((lake, _)) = &self.log else { return Ok(()) };
-        let renewed = rewind::to_renew(&self.config, lake, release).await?;
+        let renewed = rewound::to_renew(&self.config, lake, release).await?;
         let is_known = |spec: &TableSpec| {
             let tables = running.map(|plan| plan.tables.as_slice()).unwrap_or_default();
             let same = |other: &TableSpec| {

@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use crate::release::compare::{Comparison, Report};
-use crate::serve::Site;
+use crate::serve::{Compared, Site};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -48,8 +48,10 @@ impl Shadows {
         }
         let reports = plan.shadows.iter().filter_map(|shadow| {
             let name = &plan.modules[shadow.active].manifest().name;
-            let report = serde_json::to_value(found.get(name)?.comparison.report()).unwrap_or_default();
-            Some(((name.clone(), shadow.module.digest().to_string()), report))
+            let report = found.get(name)?.comparison.report();
+            let json = |report: &Report| serde_json::to_value(report).unwrap_or_default();
+            let compared = Compared { for_operators: json(&report), for_everybody: json(&report.for_everybody()) };
+            Some(((name.clone(), shadow.module.digest().to_string()), compared))
         });
         self.site.set_comparisons(reports.collect());
     }

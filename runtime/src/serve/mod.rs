@@ -21,7 +21,7 @@ mod upload;
 mod tests;
 
 pub use catalog::Catalog;
-pub use site::{Comparisons, Readiness, Site};
+pub use site::{Compared, Comparisons, Readiness, Site};
 pub use status::Status;
 pub use time::Time;
 

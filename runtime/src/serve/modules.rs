@@ -98,7 +98,8 @@ async fn comparison(
             "nothing was compared with module `{name}` yet; `lakeward shadow` runs another beside it"
         ))
     })?;
-    Ok(conditional::json(&headers, found))
+    let is_operator = operator(&site, &headers).is_ok();
+    Ok(conditional::json(&headers, if is_operator { &found.for_operators } else { &found.for_everybody }))
 }
 
 async fn promote(

@@ -29,7 +29,16 @@ pub struct Site {
 const UPLOADS: usize = 2;
 
 /// By module and the digest of its shadow: how they compare.
-pub type Comparisons = BTreeMap<(String, String), serde_json::Value>;
+pub type Comparisons = BTreeMap<(String, String), Compared>;
+
+/// A report about a shadow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// With what may quote masked values.
+    pub for_operators: serde_json::Value,
+    /// Without.
+    pub for_everybody: serde_json::Value,
+}
 
 /// The products and, for the gold ones, their answers; they change together, when modules do.
 #[derive(Default)]

@@ -2,9 +2,12 @@
 
 use super::Error;
 use super::log::{self, Entry};
+use super::table::Table;
+use super::warehouse::Warehouse;
+use crate::checkpoint::SourcePartition;
 use arrow_array::cast::AsArray;
-use deltalake::DeltaTableError;
 use deltalake::table::state::DeltaTableState;
+use deltalake::{DeltaTable, DeltaTableError};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -76,4 +79,30 @@ pub(super) fn raw_paths(state: &DeltaTableState) -> Result<BTreeMap<String, Stri
         paths.extend(raw.map(|raw| (log::decoded(raw), raw.to_owned())));
     }
     Ok(paths)
+}
+
+impl Table {
+    /// Looks through the whole log, up to the version at hand, for the offsets of those `partitions` that the recent commits did not name
+    /// (idle for very long, or new).
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn find_offsets(&mut self, lake: &Warehouse, partitions: &[SourcePartition]) -> Result<(), Error> {
+        let unknown: Vec<_> = partitions.iter().filter(|partition| self.offsets.get(partition).is_none()).collect();
+        if unknown.is_empty() || self.version <= RECENT_COMMITS {
+            return Ok(());
+        }
+        let log_error = |source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) };
+        let mut delta = DeltaTable::new(lake.log_store(&self.spec.path));
+        delta.load_version(self.version).await.map_err(log_error)?;
+        let state = delta.snapshot().map_err(log_error)?;
+        for partition in unknown {
+            let app_id = partition.app_id(&self.pipeline);
+            let found = state.transaction_version(delta.log_store().as_ref(), app_id).await.map_err(log_error)?;
+            if let Some(next) = found {
+                self.offsets.set(partition.clone(), next);
+            }
+        }
+        Ok(())
+    }
 }

@@ -4,7 +4,7 @@ use super::Error;
 use super::closed::Closed;
 use super::log::{self, Entry};
 use super::metadata::Metadata;
-use super::recent::{Log, RECENT_COMMITS, Recent, raw_paths};
+use super::recent::{Log, Recent, raw_paths};
 use super::warehouse::{TableStore, Warehouse};
 use super::writer::DataFile;
 use super::{schema, types};
@@ -429,29 +429,5 @@ impl Table {
 
     fn log(&self) -> Log<'_> {
         Log { table: &self.spec.path, pipeline: &self.pipeline, store: &*self.store.store }
-    }
-
-    /// Looks through the whole log, up to the version at hand, for the offsets of those `partitions` that the recent commits did not name
-    /// (idle for very long, or new).
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn find_offsets(&mut self, lake: &Warehouse, partitions: &[SourcePartition]) -> Result<(), Error> {
-        let unknown: Vec<_> = partitions.iter().filter(|partition| self.offsets.get(partition).is_none()).collect();
-        if unknown.is_empty() || self.version <= RECENT_COMMITS {
-            return Ok(());
-        }
-        let log_error = |source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) };
-        let mut delta = DeltaTable::new(lake.log_store(&self.spec.path));
-        delta.load_version(self.version).await.map_err(log_error)?;
-        let state = delta.snapshot().map_err(log_error)?;
-        for partition in unknown {
-            let app_id = partition.app_id(&self.pipeline);
-            let found = state.transaction_version(delta.log_store().as_ref(), app_id).await.map_err(log_error)?;
-            if let Some(next) = found {
-                self.offsets.set(partition.clone(), next);
-            }
-        }
-        Ok(())
     }
 }

@@ -281,6 +281,12 @@ pub enum Function {
 }
 
 impl Manifest {
+    /// Whether it masks a column: what was made of its events may not be shown to everybody as it came.
+    #[must_use]
+    pub fn is_masked(&self) -> bool {
+        self.products.iter().flat_map(|product| &product.columns).any(|column| column.mask.is_some())
+    }
+
     /// Reads a manifest.
     ///
     /// # Errors

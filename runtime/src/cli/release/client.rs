@@ -94,7 +94,12 @@ impl Client {
     }
 
     pub(in crate::cli) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
-        self.send(minreq::get(format!("{}{path}", self.server)))
+        let request = minreq::get(format!("{}{path}", self.server));
+        // Some of what everybody may ask for has more in it for operators.
+        self.send(match self.token() {
+            Ok(token) => request.with_header("Authorization", format!("Bearer {token}")),
+            Err(_) => request,
+        })
     }
 
     /// The same, where there may be nothing.

@@ -156,7 +156,7 @@ impl Comparison {
         Report {
             records: self.records,
             rows,
-            rejects: self.rejects.report(),
+            rejects: self.rejects.report(self.pairs.is_masked),
             stops: (self.old.stops, self.new.stops).into(),
             products,
             gold: self.pairs.golds.iter().zip(&self.golds).map(|(pair, tally)| tally.report(pair)).collect(),

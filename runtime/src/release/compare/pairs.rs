@@ -11,6 +11,8 @@ use lakeward_manifest::{Column, Gold, Manifest, Product};
 pub(super) struct Pairs {
     pub(super) products: Vec<ProductPair>,
     pub(super) golds: Vec<GoldPair>,
+    /// Whether one of the modules masks columns.
+    pub(super) is_masked: bool,
 }
 
 /// A product of one of the modules, or of both.
@@ -96,7 +98,7 @@ impl Pairs {
             return Err(Error::NothingInCommon { old: names(old), new: names(new) });
         }
         let golds = golds(old, new)?;
-        Ok(Self { products, golds })
+        Ok(Self { products, golds, is_masked: old.is_masked() || new.is_masked() })
     }
 }
 

@@ -51,8 +51,9 @@ impl RejectTally {
         self.lost.merge(other.lost);
     }
 
-    pub(super) fn report(&self) -> RejectReport {
+    pub(super) fn report(&self, is_masked: bool) -> RejectReport {
         RejectReport {
+            is_masked,
             both: self.both,
             gained: self.gained.records,
             lost: self.lost.records,

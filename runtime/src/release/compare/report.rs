@@ -25,6 +25,21 @@ pub struct Report {
     pub cost: CostReport,
 }
 
+impl Report {
+    /// The same without the reasons that not everybody may read.
+    #[must_use]
+    pub fn for_everybody(&self) -> Self {
+        let mut report = self.clone();
+        let RejectReport { is_masked, gained_reasons, lost_reasons, .. } = &mut report.rejects;
+        if *is_masked {
+            for reason in gained_reasons.iter_mut().chain(lost_reasons) {
+                "for operators only, since it may quote a masked value".clone_into(&mut reason.reason);
+            }
+        }
+        report
+    }
+}
+
 /// Which of the modules has something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,6 +165,9 @@ pub struct Group {
 /// Records that became dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectReport {
+    /// Whether one of the modules masks columns: its reasons may quote what is masked.
+    #[serde(default)]
+    pub is_masked: bool,
     /// Of both modules.
     pub both: u64,
     /// Of the new module only.
