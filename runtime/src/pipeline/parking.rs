@@ -214,6 +214,9 @@ mod tests {
             format!("it failed on 812 of the 1,000 records of the last minute: `index out of bounds`, `{long}`")
         );
         let given_up = Failing { failed: 20, records: 20, span: Span::Chunk, messages: Vec::new(), ..failing };
-        assert_eq!(given_up.to_string(), "it failed on 20 of 20 records and took too long over the rest");
+        assert_eq!(
+            given_up.to_string(),
+            "it failed on 20 of 20 records and took too long over the rest; its dead letters have what it said"
+        );
     }
 }

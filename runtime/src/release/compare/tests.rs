@@ -120,7 +120,7 @@ fn a_module_makes_the_same_as_itself() {
     let report = report(&side, &side);
     assert_eq!((report.records, report.rows), (3, rows(2, 0, 0, 0)));
     assert_eq!((report.gold[0].groups, report.gold[0].is_redefined), (0, false));
-    assert_eq!(report.rejects, RejectReport::default());
+    assert_eq!(report.rejects, RejectReport { is_masked: true, ..RejectReport::default() });
 }
 
 #[test]
@@ -174,7 +174,10 @@ fn nulls_differ_from_values() {
 fn dead_letters_are_gained_and_lost_with_their_reasons() {
     let old = made(6, &[]).with_dead(&[(0, "no name"), (1, "no name"), (4, "late")]);
     let new = made(6, &[]).with_dead(&[(1, "no title"), (2, "no title"), (3, "no title"), (5, "odd")]);
-    let rejects = report(&old, &new).rejects;
+    let report = report(&old, &new);
+    let hidden = report.for_everybody().rejects;
+    assert!(hidden.gained_reasons.iter().all(|reason| reason.reason.starts_with("for operators only")), "{hidden:?}");
+    let rejects = report.rejects;
     assert_eq!((rejects.both, rejects.gained, rejects.lost), (1, 3, 2));
     let told = |reasons: &[Reason]| -> Vec<(String, u64, i64)> {
         reasons.iter().map(|reason| (reason.reason.clone(), reason.records, reason.first.offset)).collect()
