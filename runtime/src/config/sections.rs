@@ -163,11 +163,12 @@ pub struct Gold {
     pub every: Duration,
     /// How long, in event time, closed windows are still answered live; older ones are in the gold table only. Whole calendar parts of
     /// the table (its `partition_by`) are let go of, once they are published and can change no more. Larger: a longer history over
-    /// HTTP, at about a kilobyte of memory for each group. Smaller: the reverse. Default 400 days.
+    /// HTTP, at about a kilobyte of memory for each group. Smaller: the reverse. What was let go of once stays so when it becomes larger.
+    /// Default 400 days.
     #[serde(deserialize_with = "value::duration")]
     pub keep: Duration,
-    /// A partition without records for so long does not hold the watermark back. Larger: one silent partition keeps
-    /// windows open for longer. Smaller: records of a partition that was only slow come too late for their window.
+    /// A partition that brings the watermark no further for so long does not hold it back, once what its broker has of it is read. Larger:
+    /// one silent partition keeps windows open for longer. Smaller: records of a partition that was only slow come too late for their window.
     /// Default 5 min.
     #[serde(deserialize_with = "value::duration")]
     pub idle_after: Duration,

@@ -92,3 +92,51 @@ impl Search<'_> {
 fn reaches(past: &Past, floor: &Checkpoint) -> bool {
     floor.iter().all(|(of, next)| past.offsets.get(of).is_some_and(|stood| stood >= next))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::{Commit, Layout, OffsetMove, Table, TableSpec};
+    use crate::transform::sample;
+    use arrow_schema::{DataType, Field, Schema};
+
+    const SILVER: &str = "silver/retail/sales";
+
+    fn of(partition: i32) -> SourcePartition {
+        SourcePartition::new("orders", 0, partition)
+    }
+
+    async fn table(lake: &Warehouse) -> Table {
+        let layout = Layout::new(SILVER, &Schema::new(vec![Field::new("id", DataType::Int64, true)]), &[], &[]);
+        let spec = TableSpec { schema: layout.table_schema(), ..TableSpec::unknown(SILVER) };
+        Table::open(lake, "shop", spec).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_table_goes_back_to_where_it_had_all_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Warehouse::open(folder.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
+        let mut silver = table(&lake).await;
+        let mut versions_at = Vec::new();
+        for (partition, next) in [(0, 10), (1, 20), (0, 15), (1, 25)] {
+            let from = silver.offsets().get(&of(partition));
+            let offsets = vec![OffsetMove { partition: of(partition), from, next }];
+            let commit = Commit { offsets, ..Commit::default() };
+            versions_at.push(silver.commit(&commit, &uuid::Uuid::new_v4().to_string()).await.unwrap());
+        }
+        let text = "pipeline = 'shop'\n[lake]\nlocation = 'lake'\n[modules.retail]\npath = 'retail.wasm'\n";
+        let config = Config::parse(text, folder.path(), &|_| None).unwrap();
+        let manifest = sample::manifest();
+        let check = async |named: u64, offsets: [i64; 2], expected: Option<u64>| {
+            let offsets = (0..).zip(offsets).map(|(partition, next)| (of(partition).to_string(), next)).collect();
+            let tables = [(SILVER.to_owned(), named)].into();
+            let found = versions(&config, &lake, &manifest, tables, &offsets).await.unwrap();
+            assert_eq!(found.map(|tables| tables[SILVER]), expected, "{named} {offsets:?}");
+        };
+        check(versions_at[1], [10, 20], Some(versions_at[1])).await;
+        // What another instance had committed everywhere was not known to the one that wrote the row.
+        check(versions_at[2], [15, 25], Some(versions_at[3])).await;
+        // Another instance had its rows in silver, and not yet in the commits table.
+        check(versions_at[3], [15, 20], None).await;
+    }
+}
