@@ -50,6 +50,8 @@ pub struct AsOf {
     pub micro_batch: i64,
     /// The next offset of each Kafka partition in the view that was asked.
     pub offsets: BTreeMap<i32, i64>,
+    /// How often groups of the view were changed without a record behind these offsets: by dead letters that were redriven.
+    pub restated: u64,
     /// The Kafka partitions that other instances read, and when their newest offset was learned of, in milliseconds.
     pub elsewhere: BTreeMap<i32, i64>,
     /// Windows that start before this, in milliseconds, are answered no more; `i64::MIN` while all are.

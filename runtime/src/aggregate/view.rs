@@ -28,6 +28,8 @@ pub(super) struct Side {
     pub(super) windows: BTreeMap<i64, BTreeMap<Arc<[u8]>, Group>>,
     offsets: BTreeMap<i32, i64>,
     micro_batch: i64,
+    /// How often groups changed while the offset of their partition stayed.
+    restated: u64,
 }
 
 /// The partials of a group from every Kafka partition that has it.
@@ -166,6 +168,7 @@ impl View {
         let as_of = AsOf {
             micro_batch: side.micro_batch,
             offsets: side.offsets.clone(),
+            restated: side.restated,
             elsewhere: marks.elsewhere.clone(),
             kept_from_ms: window::floor_ms(marks.kept_from_us),
             watermark_ms: marks.horizon_ms,
@@ -187,13 +190,16 @@ impl View {
 
 impl Default for Side {
     fn default() -> Self {
-        Self { windows: BTreeMap::new(), offsets: BTreeMap::new(), micro_batch: -1 }
+        Self { windows: BTreeMap::new(), offsets: BTreeMap::new(), micro_batch: -1, restated: 0 }
     }
 }
 
 impl Side {
     fn apply(&mut self, changes: &Changes) {
-        self.offsets.insert(changes.partition, changes.next_offset);
+        let stood = self.offsets.insert(changes.partition, changes.next_offset);
+        if stood == Some(changes.next_offset) && !changes.groups.is_empty() {
+            self.restated += 1;
+        }
         for changed in &changes.groups {
             let groups = self.windows.entry(changed.start_us).or_default();
             let group = groups.entry(Arc::clone(&changed.key)).or_default();

@@ -13,6 +13,7 @@ mod page;
 mod parameters;
 mod problem;
 mod rows;
+mod sending;
 mod site;
 mod time;
 mod upload;

@@ -3,7 +3,7 @@
 use super::parameters::{Format, Request, refused};
 use super::problem::Problem;
 use super::site::{Published, Site};
-use super::{Time, answer, catalog, conditional};
+use super::{Time, answer, catalog, conditional, sending};
 use crate::aggregate::{AsOf, Query, View};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -39,10 +39,11 @@ pub(super) async fn rows(
         let _turn = turn;
         respond(&view, &request, &headers, &identity)
     });
-    answered.await.unwrap_or_else(|error| {
+    let answer = answered.await.unwrap_or_else(|error| {
         tracing::error!(%error, "an answer panicked");
         Err(Problem::internal())
-    })
+    })?;
+    sending::bounded(answer, site.sends()).await
 }
 
 /// The view behind a path, and what of the catalog decides its answers.
@@ -66,13 +67,16 @@ fn not_served(product: &catalog::Product) -> Problem {
 
 fn respond(view: &View, request: &Request, headers: &HeaderMap, identity: &str) -> Result<Response, Problem> {
     let canonical = request.canonical();
-    let tag = |as_of: &str| conditional::etag(&[identity.as_bytes(), canonical.as_bytes(), as_of.as_bytes()]);
+    let tag = |text: &str, as_of: &AsOf| {
+        let restated = as_of.restated.to_le_bytes();
+        conditional::etag(&[identity.as_bytes(), canonical.as_bytes(), text.as_bytes(), &restated])
+    };
     let committed = request.query.committed;
     if conditional::asks(headers) {
         // Rows that the caller holds are not even looked for.
         let nothing = Query { limit: 0, ..request.query.clone() };
         let now = view.query(&nothing).map_err(|error| refused(&error))?;
-        let etag = tag(&answer::as_of_json(&now.as_of, committed));
+        let etag = tag(&answer::as_of_json(&now.as_of, committed), &now.as_of);
         if conditional::holds(headers, &etag) {
             return Ok(with_as_of(conditional::not_modified(&etag), &now.as_of));
         }
@@ -87,7 +91,7 @@ fn respond(view: &View, request: &Request, headers: &HeaderMap, identity: &str) 
         tracing::error!(product = view.plan().path(), %error, "rows cannot be written");
         Problem::internal()
     })?;
-    Ok(with_as_of(conditional::body(headers, &tag(&as_of), content_type, body), &answer.as_of))
+    Ok(with_as_of(conditional::body(headers, &tag(&as_of, &answer.as_of), content_type, body), &answer.as_of))
 }
 
 fn with_as_of(mut response: Response, as_of: &AsOf) -> Response {

@@ -1,6 +1,7 @@
 //! What the HTTP side can see: the pipeline writes it, requests only read it.
 
 use super::orders::{Operators, Released};
+use super::sending::AT_ONCE;
 use super::{Catalog, Status};
 use crate::aggregate::View;
 use crate::telemetry::Metrics;
@@ -22,6 +23,7 @@ pub struct Site {
     comparisons: ArcSwap<Comparisons>,
     operators: Operators,
     answers: Arc<Semaphore>,
+    sends: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
 }
 
@@ -72,6 +74,7 @@ impl Site {
             operators: Operators::default(),
             // One that answers and one that waits for memory, for each core; more would only hold more rows at once.
             answers: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, NonZero::get))),
+            sends: Arc::new(Semaphore::new(AT_ONCE)),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
         }
     }
@@ -121,6 +124,11 @@ impl Site {
     /// Waits until rows may be answered; it is the next one's turn when what this gives is dropped.
     pub(super) async fn turn_to_answer(&self) -> OwnedSemaphorePermit {
         turn(&self.answers).await
+    }
+
+    /// The turns to send a large answer.
+    pub(super) fn sends(&self) -> &Arc<Semaphore> {
+        &self.sends
     }
 
     /// Waits until a module may be received; it is the next one's turn when what this gives is dropped.

@@ -119,6 +119,7 @@ fn committed_answers_wait_for_the_commit() {
     let as_of = |next_offset| AsOf {
         micro_batch: 1,
         offsets: BTreeMap::from([(0, next_offset)]),
+        restated: 0,
         elsewhere: BTreeMap::new(),
         kept_from_ms: i64::MIN,
         watermark_ms: i64::MIN,
@@ -129,6 +130,19 @@ fn committed_answers_wait_for_the_commit() {
     view.apply_committed(2, &[state.take_commit(2)]);
     assert_eq!((lines(false), lines(true)), (2, 2));
     assert!(state.take_live(2).is_empty() && state.take_commit(2).is_empty());
+}
+
+#[test]
+fn what_is_restated_is_another_answer() {
+    let (view, mut state) = (View::new(plan()), PartitionState::new(plan(), 0));
+    assert!(state.update(&batch(&[sale("FR", 1, 100)]), i64::MIN).is_empty());
+    view.apply_live(&state.take_live(1));
+    let before = all(&view, false).as_of;
+    view.apply_live(&state.take_live(1));
+    assert_eq!(all(&view, false).as_of, before, "nothing has changed");
+    assert!(state.restate(&batch(&[sale("FR", 2, 100)])).is_empty());
+    view.apply_live(&state.take_live(1));
+    assert_ne!(all(&view, false).as_of, before);
 }
 
 #[test]
