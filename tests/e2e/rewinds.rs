@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::kafka("rewinds::a_bad_release_is_undone_with_its_data", python, |stage| undone(stage, None)),
         Case::kafka("rewinds::one_that_is_cut_off_goes_on", python, |stage| undone(stage, Some("rewind.after:2"))),
+        Case::kafka("rewinds::one_that_waits_gives_way_to_the_next", python, given_way),
         Case::kafka("rewinds::gold_that_was_not_published_yet_is_made_again", python, unpublished),
     ]
 }
@@ -86,6 +87,44 @@ fn undone(stage: &Stage, fault: Option<&str>) -> Result<()> {
     both(&mut instance, 9_000)?;
     let modules = instance.get("/v1/modules/retail")?.json()?;
     ensure!(modules["history"][0]["action"] == "rewind" && modules["digest"] != deployed["digest"], "{modules}");
+    same_live(&mut instance)?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    same_tables(stage)?;
+    audit::holds(stage, &config)
+}
+
+/// A rewind of a paused module waits, and nothing of it is done where another is ordered meanwhile.
+fn given_way(stage: &Stage) -> Result<()> {
+    let events = dirty(4_000)?;
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 4)?;
+    let mut config = configured_with(stage, None)?;
+    let product = stage.product()?;
+    config.module(
+        "wholesale",
+        &product.variant("wholesale", "wholesale", &[("owner = \"retail\"", "owner = \"wholesale\"")])?,
+    );
+    let producer = Producer::new(&broker.bootstrap())?;
+    let send = |part: &[Event]| producer.send(retail::TOPIC, part.iter().map(Event::message)).map(drop);
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    let mut numbers = Vec::new();
+    for (index, part) in events[..3_000].chunks(1_000).enumerate() {
+        send(part)?;
+        let offsets = (index as i64 + 1) * 1_000;
+        wait_products(&mut instance, &[("retail/sales", offsets), ("wholesale/sales", offsets)])?;
+        let micro_batch = &instance.get("/v1/status")?.json()?["commits"]["micro_batch"];
+        numbers.push(micro_batch.as_i64().context("no micro-batch")?.to_string());
+    }
+    order(stage, &instance, &["pause", "retail"])?;
+    let first = order(stage, &instance, &["rewind", "retail", "--to", &numbers[0]])?;
+    let next = order(stage, &instance, &["rewind", "retail", "--to", &numbers[1]])?;
+    ensure!(next["sequence"].as_i64() > first["sequence"].as_i64(), "{first} {next}");
+    order(stage, &instance, &["resume", "retail"])?;
+    send(&events[3_000..])?;
+    wait_products(&mut instance, &[("retail/sales", 4_000), ("wholesale/sales", 4_000)])?;
+    let rewound = instance.get("/v1/modules/retail")?.json()?["rewound"].clone();
+    ensure!(rewound == next["sequence"], "{rewound}");
     same_live(&mut instance)?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     same_tables(stage)?;
