@@ -240,6 +240,7 @@ fn java(home: &Path) -> Command {
     java
 }
 
+/// Records of long ago stay: only what a case deletes is gone.
 fn properties(port: u16, controller_port: u16, data: &Path) -> String {
     format!(
         "process.roles=broker,controller\n\
@@ -251,6 +252,7 @@ fn properties(port: u16, controller_port: u16, data: &Path) -> String {
          controller.listener.names=CONTROLLER\n\
          inter.broker.listener.name=PLAINTEXT\n\
          log.dirs={}\n\
+         log.retention.ms=-1\n\
          auto.create.topics.enable=false\n\
          message.max.bytes=16777216\n\
          offsets.topic.replication.factor=1\n\
