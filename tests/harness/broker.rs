@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A Kafka-protocol broker as one case sees it.
@@ -29,11 +30,17 @@ pub fn answers(bootstrap: &str) -> bool {
     producer.is_ok_and(|producer| producer.client().fetch_metadata(None, Duration::from_secs(1)).is_ok())
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that the system gives to nobody by itself (it takes those from 32,768 on). Processes begin at
+/// different ones.
 ///
 /// # Errors
-/// When the system has none.
+/// When there is none.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr()?.port())
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(7_919);
+    let ports = (0..COUNT).map(|_| FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT);
+    let mut ports = ports.filter_map(|port| u16::try_from(port).ok());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).context("looking for a free port")
 }
