@@ -99,7 +99,8 @@ impl Around<'_> {
         let tables = self.rows[at].tables.iter();
         let tables = tables.filter(|(path, _)| own.contains(path) || *path == system::DEAD_LETTERS);
         let tables = tables.map(|(path, version)| (path.clone(), *version)).collect();
-        let found = versions(self.config, self.lake, self.manifest, tables, offsets).await;
+        let had_read = first_read(&self.rows[..=at], &self.manifest.name);
+        let found = versions(self.config, self.lake, self.manifest, tables, offsets, &had_read).await;
         found.map_err(|error| Refusal::Unavailable(chain(&Error::from(error))))
     }
 }

@@ -17,20 +17,24 @@ pub(super) async fn versions(
     manifest: &Manifest,
     mut tables: BTreeMap<String, u64>,
     offsets: &BTreeMap<String, i64>,
+    had_read: &BTreeMap<SourcePartition, i64>,
 ) -> Result<Option<BTreeMap<String, u64>>, Error> {
-    let search = Search { config, lake, marker: marker(&manifest.name) };
     let parsed = offsets.iter().filter_map(|(of, next)| Some((SourcePartition::parse(of)?, *next)));
     let target: Checkpoint = parsed.collect();
-    let mut letters = target.clone();
+    let search = Search { config, lake, marker: marker(&manifest.name), target: &target };
+    // No table needs to have anything of a partition of which the module had read nothing then.
+    let floor: Checkpoint =
+        target.iter().filter(|(of, _)| had_read.contains_key(of)).map(|(of, next)| (of.clone(), next)).collect();
+    let mut letters = floor.clone();
     let is_committed = |path: &str| path.starts_with("silver/") || path.starts_with("_lakeward/state/");
     for (path, version) in tables.iter_mut().filter(|(path, _)| is_committed(path)) {
-        let past = search.first(path, *version, &target).await?;
+        let past = search.first(path, *version, &floor).await?;
         if target.iter().any(|(of, next)| past.offsets.get(of).is_some_and(|stood| stood > next)) {
             return Ok(None);
         }
         *version = past.version;
         if path.starts_with("_lakeward/state/") {
-            for (of, next) in target.iter() {
+            for (of, next) in floor.iter() {
                 let stood = past.offsets.get(of).max(letters.get(of)).unwrap_or(next);
                 letters.set(of.clone(), stood);
             }
@@ -48,6 +52,8 @@ struct Search<'a> {
     lake: &'a Warehouse,
     /// Where this moves, the table was taken back: what comes then is not of the same past.
     marker: SourcePartition,
+    /// What is to be known of every version.
+    target: &'a Checkpoint,
 }
 
 impl Search<'_> {
@@ -84,7 +90,7 @@ impl Search<'_> {
     }
 
     async fn past(&self, path: &str, version: u64, floor: &Checkpoint) -> Result<Past, Error> {
-        let known = floor.iter().map(|(of, _)| of.clone()).chain([self.marker.clone()]);
+        let known = floor.iter().chain(self.target.iter()).map(|(of, _)| of.clone()).chain([self.marker.clone()]);
         Past::of(self.lake, &self.config.pipeline, path, version, &known.collect::<Vec<_>>()).await
     }
 }
@@ -127,16 +133,19 @@ mod tests {
         let text = "pipeline = 'shop'\n[lake]\nlocation = 'lake'\n[modules.retail]\npath = 'retail.wasm'\n";
         let config = Config::parse(text, folder.path(), &|_| None).unwrap();
         let manifest = sample::manifest();
-        let check = async |named: u64, offsets: [i64; 2], expected: Option<u64>| {
+        let check = async |named: u64, offsets: [i64; 2], read: &[i32], expected: Option<u64>| {
             let offsets = (0..).zip(offsets).map(|(partition, next)| (of(partition).to_string(), next)).collect();
             let tables = [(SILVER.to_owned(), named)].into();
-            let found = versions(&config, &lake, &manifest, tables, &offsets).await.unwrap();
+            let had_read = read.iter().map(|partition| (of(*partition), 0)).collect();
+            let found = versions(&config, &lake, &manifest, tables, &offsets, &had_read).await.unwrap();
             assert_eq!(found.map(|tables| tables[SILVER]), expected, "{named} {offsets:?}");
         };
-        check(versions_at[1], [10, 20], Some(versions_at[1])).await;
+        check(versions_at[1], [10, 20], &[0, 1], Some(versions_at[1])).await;
+        // A partition that the module came to later is in no table.
+        check(versions_at[0], [10, 0], &[0], Some(versions_at[0])).await;
         // What another instance had committed everywhere was not known to the one that wrote the row.
-        check(versions_at[2], [15, 25], Some(versions_at[3])).await;
+        check(versions_at[2], [15, 25], &[0, 1], Some(versions_at[3])).await;
         // Another instance had its rows in silver, and not yet in the commits table.
-        check(versions_at[3], [15, 20], None).await;
+        check(versions_at[3], [15, 20], &[0, 1], None).await;
     }
 }
