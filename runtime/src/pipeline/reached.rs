@@ -9,8 +9,8 @@ use crate::sink::{Error, Past, Snapshot, Warehouse, system};
 use lakeward_manifest::Manifest;
 use std::collections::BTreeMap;
 
-/// The versions of these `tables` with everything before the `offsets`; `None` where silver or state has more than that. Letters of late rows are there before the state says that their
-/// records are done, so the dead letters reach as far as any state.
+/// The versions of these `tables` with everything before the `offsets`; `None` where silver or state has more than that. Letters of late
+/// rows are there before the state says that their records are done, so the dead letters reach as far as any state.
 pub(super) async fn versions(
     config: &Config,
     lake: &Warehouse,
