@@ -23,6 +23,7 @@ mod kill;
 mod live;
 mod logistics;
 mod online_retail;
+mod operators;
 mod parking;
 mod partitions;
 mod rebuilds;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         s3::cases(),
         torture::cases(),
         releases::cases(),
+        operators::cases(),
         torn::cases(),
         rewinds::cases(),
         rebuilds::cases(),

@@ -23,7 +23,7 @@ const DEPLOYMENTS: &str = "_lakeward/deployments";
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// The operators of every case: one for all domains, one for another's.
-const ANN: &str = "ann-has-a-long-token";
+pub(crate) const ANN: &str = "ann-has-a-long-token";
 const BOB: &str = "bob-has-a-long-token";
 
 pub(crate) fn cases() -> Vec<Case> {

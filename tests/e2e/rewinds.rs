@@ -4,6 +4,7 @@ use crate::audit;
 use crate::case::Case;
 use crate::releases::{LIMIT, SALES, ask, configured_with, dirty, order, path, wait_products};
 use anyhow::{Context, Result, ensure};
+use lakeward_tests::config::Config;
 use lakeward_tests::instance::Instance;
 use lakeward_tests::produce::Producer;
 use lakeward_tests::readers::Engine;
@@ -11,7 +12,7 @@ use lakeward_tests::requirements::Need;
 use lakeward_tests::retail::{self, Event};
 use lakeward_tests::stage::Stage;
 use lakeward_tests::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -20,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kafka("rewinds::a_bad_release_is_undone_with_its_data", python, |stage| undone(stage, None)),
         Case::kafka("rewinds::one_that_is_cut_off_goes_on", python, |stage| undone(stage, Some("rewind.after:2"))),
         Case::kafka("rewinds::one_that_waits_gives_way_to_the_next", python, given_way),
+        Case::kafka("rewinds::one_whose_files_are_gone_parks_its_module_alone", python, vacuumed),
         Case::kafka("rewinds::gold_that_was_not_published_yet_is_made_again", python, unpublished),
     ]
 }
@@ -93,42 +95,125 @@ fn undone(stage: &Stage, fault: Option<&str>) -> Result<()> {
     audit::holds(stage, &config)
 }
 
+/// The retail module and its twin over the same topic, a thousand records after the other.
+struct Steps<'a> {
+    stage: &'a Stage,
+    config: Config,
+    producer: Producer,
+    events: Vec<Event>,
+    instance: Instance,
+    /// The last micro-batch of each thousand, as `rewind` takes it.
+    numbers: Vec<String>,
+}
+
+impl<'a> Steps<'a> {
+    fn new(stage: &'a Stage) -> Result<Self> {
+        let broker = stage.broker()?;
+        broker.create_topic(retail::TOPIC, 4)?;
+        let mut config = configured_with(stage, None)?;
+        let twin = [("owner = \"retail\"", "owner = \"wholesale\"")];
+        config.module("wholesale", &stage.product()?.variant("wholesale", "wholesale", &twin)?);
+        let producer = Producer::new(&broker.bootstrap())?;
+        let mut instance = stage.start(&mut config)?;
+        instance.wait_ready()?;
+        Ok(Self { stage, config, producer, events: dirty(5_000)?, instance, numbers: Vec::new() })
+    }
+
+    /// Sends the next thousand.
+    fn send(&mut self) -> Result<()> {
+        let from = self.numbers.len() * 1_000;
+        self.numbers.push(String::new());
+        self.producer.send(retail::TOPIC, self.events[from..from + 1_000].iter().map(Event::message)).map(drop)
+    }
+
+    /// Waits until these domains have all that was sent.
+    fn wait(&mut self, domains: &[&str]) -> Result<()> {
+        let paths: Vec<String> = domains.iter().map(|domain| format!("{domain}/sales")).collect();
+        let offsets = self.numbers.len() as i64 * 1_000;
+        let all: Vec<(&str, i64)> = paths.iter().map(|path| (path.as_str(), offsets)).collect();
+        wait_products(&mut self.instance, &all)?;
+        let micro_batch = &self.instance.get("/v1/status")?.json()?["commits"]["micro_batch"];
+        let number = self.numbers.last_mut().context("nothing was sent")?;
+        *number = micro_batch.as_i64().context("no micro-batch")?.to_string();
+        Ok(())
+    }
+
+    fn order(&self, arguments: &[&str]) -> Result<Value> {
+        order(self.stage, &self.instance, arguments)
+    }
+
+    fn end(mut self) -> Result<()> {
+        same_live(&mut self.instance)?;
+        ensure!(self.instance.terminate()?.success(), "a stopped pipeline did not end well");
+        same_tables(self.stage)?;
+        audit::holds(self.stage, &self.config)
+    }
+}
+
+const BOTH: [&str; 2] = ["retail", "wholesale"];
+
 /// A rewind of a paused module waits, and nothing of it is done where another is ordered meanwhile.
 fn given_way(stage: &Stage) -> Result<()> {
-    let events = dirty(4_000)?;
-    let broker = stage.broker()?;
-    broker.create_topic(retail::TOPIC, 4)?;
-    let mut config = configured_with(stage, None)?;
-    let product = stage.product()?;
-    config.module(
-        "wholesale",
-        &product.variant("wholesale", "wholesale", &[("owner = \"retail\"", "owner = \"wholesale\"")])?,
-    );
-    let producer = Producer::new(&broker.bootstrap())?;
-    let send = |part: &[Event]| producer.send(retail::TOPIC, part.iter().map(Event::message)).map(drop);
-    let mut instance = stage.start(&mut config)?;
-    instance.wait_ready()?;
-    let mut numbers = Vec::new();
-    for (index, part) in events[..3_000].chunks(1_000).enumerate() {
-        send(part)?;
-        let offsets = (index as i64 + 1) * 1_000;
-        wait_products(&mut instance, &[("retail/sales", offsets), ("wholesale/sales", offsets)])?;
-        let micro_batch = &instance.get("/v1/status")?.json()?["commits"]["micro_batch"];
-        numbers.push(micro_batch.as_i64().context("no micro-batch")?.to_string());
+    let mut steps = Steps::new(stage)?;
+    for _ in 0..3 {
+        steps.send()?;
+        steps.wait(&BOTH)?;
     }
-    order(stage, &instance, &["pause", "retail"])?;
-    let first = order(stage, &instance, &["rewind", "retail", "--to", &numbers[0]])?;
-    let next = order(stage, &instance, &["rewind", "retail", "--to", &numbers[1]])?;
+    steps.order(&["pause", "retail"])?;
+    let first = steps.order(&["rewind", "retail", "--to", &steps.numbers[0]])?;
+    let next = steps.order(&["rewind", "retail", "--to", &steps.numbers[1]])?;
     ensure!(next["sequence"].as_i64() > first["sequence"].as_i64(), "{first} {next}");
-    order(stage, &instance, &["resume", "retail"])?;
-    send(&events[3_000..])?;
-    wait_products(&mut instance, &[("retail/sales", 4_000), ("wholesale/sales", 4_000)])?;
-    let rewound = instance.get("/v1/modules/retail")?.json()?["rewound"].clone();
+    steps.order(&["resume", "retail"])?;
+    steps.send()?;
+    steps.wait(&BOTH)?;
+    let rewound = steps.instance.get("/v1/modules/retail")?.json()?["rewound"].clone();
     ensure!(rewound == next["sequence"], "{rewound}");
-    same_live(&mut instance)?;
-    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
-    same_tables(stage)?;
-    audit::holds(stage, &config)
+    steps.end()
+}
+
+/// What a waiting rewind goes back to is vacuumed: the module stays where it is and says why, its twin goes on, and a rebuild is a way out.
+fn vacuumed(stage: &Stage) -> Result<()> {
+    let mut steps = Steps::new(stage)?;
+    steps.send()?;
+    steps.wait(&BOTH)?;
+    // What is published by then is what the micro-batch goes back to.
+    steps.instance.wait_for(LIMIT, "gold to be published", |_| {
+        let sql = "select coalesce(sum(lines), 0)::bigint as n from g";
+        let found = stage.query(Engine::DuckDb, &[("g", "gold/retail/sales_by_country")], sql)?;
+        Ok((found[0]["n"].as_i64() > Some(0)).then_some(()))
+    })?;
+    for _ in 0..2 {
+        steps.send()?;
+        steps.wait(&BOTH)?;
+    }
+    let to = steps.numbers[1].clone();
+    steps.order(&["pause", "retail"])?;
+    steps.order(&["rewind", "retail", "--to", &to])?;
+    let gold = ["gold/retail/sales_by_country", "gold/retail/top_products"];
+    gold.iter().try_for_each(|table| stage.readers()?.tamper(&stage.table(table), &json!({ "vacuum": true })))?;
+    let before = stage.query(Engine::DuckDb, &[("s", SALES)], "select count(*) as n from s")?;
+    steps.order(&["resume", "retail"])?;
+    let modules = steps.instance.wait_for(LIMIT, "the module to be parked", |instance| {
+        let modules = instance.get("/v1/modules/retail")?.json()?;
+        Ok((modules["parked"] == true).then_some(modules))
+    })?;
+    let why = modules["paused"].to_string();
+    ensure!(why.contains("module retail cannot go back") && why.contains("is no longer there"), "{why}");
+    steps.send()?;
+    steps.wait(&["wholesale"])?;
+    let after = stage.query(Engine::DuckDb, &[("s", SALES)], "select count(*) as n from s")?;
+    ensure!(before == after, "a module that cannot go back has {after:?} rows, it had {before:?}");
+    audit::holds(stage, &steps.config).context("while it is parked")?;
+    // Asked again, it is refused at once.
+    let again = ask(stage, &steps.instance, &["rewind", "retail", "--to", &to])?;
+    ensure!(again.code == Some(1) && again.stderr.contains("is no longer there"), "{again:?}");
+    let mended = stage.product()?.retail_variant("mended", &[("\"no description\"", "\"no  description\"")])?;
+    steps.order(&["deploy", path(&mended)?, "--rebuild"])?;
+    steps.send()?;
+    steps.wait(&BOTH)?;
+    let modules = steps.instance.get("/v1/modules/retail")?.json()?;
+    ensure!(modules["parked"] == false && modules["running"] == modules["digest"], "{modules}");
+    steps.end()
 }
 
 /// Places to which nothing can go back.

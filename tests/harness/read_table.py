@@ -6,7 +6,7 @@ for deltalake a table may name a "version", and is read as it was then
 {"transactions": {"table": {"path": "..", "options": {}}, "ids": [..]}} -> {"id": version or null}
 {"write": {"path": "..", "sql": ".."}} -> null; makes a table of the rows of a query
 {"tamper": {"path": "..", "append": "SELECT .. FROM tampered" | "delete": ".." | "update": {"column": ".."}, "where": "..",
-"compact": true}} -> null; changes a table behind its writer's back
+"compact": true, "vacuum": true}} -> null; changes a table behind its writer's back
 A decimal is its digits, a timestamp RFC 3339 in UTC, bytes are hexadecimal.
 """
 
@@ -82,7 +82,7 @@ def write(path, sql):
     deltalake.write_deltalake(path, connect().sql(sql))
 
 
-def tamper(path, append=None, delete=None, update=None, where=None, compact=False):
+def tamper(path, append=None, delete=None, update=None, where=None, compact=False, vacuum=False):
     table = deltalake.DeltaTable(path)
     if append:
         connection = connect()
@@ -95,6 +95,8 @@ def tamper(path, append=None, delete=None, update=None, where=None, compact=Fals
         table.update(updates=update, predicate=where)
     if compact:
         table.optimize.compact()
+    if vacuum:
+        table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
 
 
 def plain(value):
