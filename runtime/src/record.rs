@@ -15,6 +15,8 @@ pub struct Chunk {
     records: Vec<Span>,
     arena: Vec<u8>,
     next_offset: i64,
+    /// [`i64::MAX`] where no record has a timestamp.
+    oldest_ms: i64,
 }
 
 /// Where a record stands in the arena.
@@ -47,7 +49,7 @@ impl Chunk {
     /// An empty chunk that starts at `offset`.
     #[must_use]
     pub fn new(topic: Arc<str>, partition: i32, offset: i64) -> Self {
-        Self { topic, partition, records: Vec::new(), arena: Vec::new(), next_offset: offset }
+        Self { topic, partition, records: Vec::new(), arena: Vec::new(), next_offset: offset, oldest_ms: i64::MAX }
     }
 
     /// Adds a record; the chunk's position moves behind it.
@@ -79,6 +81,9 @@ impl Chunk {
             has_value: record.value.is_some(),
         });
         self.next_offset = record.offset + 1;
+        if record.timestamp_ms >= 0 {
+            self.oldest_ms = self.oldest_ms.min(record.timestamp_ms);
+        }
     }
 
     /// Moves the position without a record (control records, compacted ranges).
@@ -155,6 +160,12 @@ impl Chunk {
     #[must_use]
     pub fn value(&self, index: usize) -> Option<&[u8]> {
         self.record(index).value
+    }
+
+    /// The oldest timestamp of a record, in milliseconds since 1970-01-01T00:00:00Z; `None` where no record has one.
+    #[must_use]
+    pub fn oldest_ms(&self) -> Option<i64> {
+        (self.oldest_ms != i64::MAX).then_some(self.oldest_ms)
     }
 
     /// The number of leading records whose offset is below `offset`.

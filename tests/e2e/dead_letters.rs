@@ -31,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
         .chain([
             Case::embedded("dead_letters::a_kill_between_two_tables_doubles_nothing", python, killed),
             Case::embedded("dead_letters::late_rows_restate_their_window", python, late),
+            Case::embedded("dead_letters::a_time_far_ahead_makes_nothing_late", python, far_ahead),
             Case::embedded("dead_letters::what_is_refused_changes_nothing", &[Need::RetailData], refused),
             Case::kafka("dead_letters::the_owner_of_a_partition_redrives_it", python, shared),
             Case::kafka("dead_letters::a_rewind_takes_back_what_another_instance_redrove", python, taken_back),
@@ -271,6 +272,38 @@ fn late(stage: &Stage) -> Result<()> {
     }
     ensure!(request(stage, &config, &["discard", "--all"])? == 2, "both");
     wait_executed(stage, &config, &mut instance)?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    exact::gold_adds_up(stage)?;
+    verify(stage, &config)?.ensure_holds().context("after the end")
+}
+
+/// A clock that is wrong by decades: the row is not counted, and what follows is not late; redriven it has a window, and still nothing is late.
+fn far_ahead(stage: &Stage) -> Result<()> {
+    stage.broker()?.create_topic(retail::TOPIC, 1)?;
+    let mut config = configured(stage)?;
+    let producer = Producer::new(&stage.broker()?.bootstrap())?;
+    producer.send(retail::TOPIC, [sale(1, "2011-01-01 08:00:00"), sale(2, "2099-01-01 08:00:00")])?;
+    producer.send(retail::TOPIC, [sale(3, "2011-01-01 08:30:00")])?;
+    let summary = stage.until_current(&config)?;
+    ensure!(summary.late == 2 && summary.rows["retail/sales"] == 3, "one record, for two products: {summary:?}");
+    verify(stage, &config)?.ensure_holds().context("while it is a dead letter")?;
+    let ahead = ["--reason", "ahead: its time is more than 1day after its record's timestamp"];
+    ensure!(count(stage, &config, &ahead)? == 2, "letters");
+
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    ensure!(request(stage, &config, &["redrive", "--all"])? == 2, "both");
+    wait_executed(stage, &config, &mut instance)?;
+    producer.send(retail::TOPIC, [sale(4, "2011-01-01 08:40:00")])?;
+    instance.wait_for(LIMIT, "both windows", |instance| {
+        let path = "/v1/products/retail/sales_by_country/rows?view=committed&order=window_start";
+        let rows = instance.get(path)?.json()?["rows"].clone();
+        let window = |row: &Value| (row["window_start"].as_str().map(|at| at[..4].to_owned()), row["lines"].as_i64());
+        let windows: Vec<_> = rows.as_array().context("rows")?.iter().map(window).collect();
+        let expected = [("2011", 3), ("2099", 1)].map(|(year, lines)| (Some(year.to_owned()), Some(lines)));
+        Ok((windows == expected).then_some(()))
+    })?;
+    ensure!(count(stage, &config, &[])? == 0, "a letter is open");
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     exact::gold_adds_up(stage)?;
     verify(stage, &config)?.ensure_holds().context("after the end")

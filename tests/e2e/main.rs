@@ -19,6 +19,7 @@ mod files;
 mod harness;
 mod inquiries;
 mod instances;
+mod kept;
 mod kill;
 mod live;
 mod logistics;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         harness::cases(),
         online_retail::cases(),
         live::cases(),
+        kept::cases(),
         kill::cases(),
         instances::cases(),
         dirty::cases(),

@@ -103,7 +103,8 @@ fn one_after_the_other(instances: [Instance; 2], expected: &[(&str, i64)]) -> Re
 
 /// The digest that the log of deployments has last for a module.
 fn active(stage: &Stage, module: &str) -> Result<String> {
-    let sql = format!("select arg_max(digest, sequence) as digest from d where module = '{module}' and digest is not null");
+    let sql =
+        format!("select arg_max(digest, sequence) as digest from d where module = '{module}' and digest is not null");
     let found = stage.query(Engine::DuckDb, &[DEPLOYMENTS], &sql)?;
     found[0]["digest"].as_str().map(str::to_owned).context("no digest")
 }
@@ -133,7 +134,8 @@ fn newcomers(stage: &Stage) -> Result<()> {
     ensure!(taken.code == Some(0) && refused.code == Some(1), "{one:?} {other:?}");
     ensure!(refused.stderr.contains("newcomers/sales"), "{}", refused.stderr);
     let taken: Value = serde_json::from_str(&taken.stdout)?;
-    let (module, digest) = (taken["module"].as_str().context("a module")?, taken["digest"].as_str().context("a digest")?);
+    let (module, digest) =
+        (taken["module"].as_str().context("a module")?, taken["digest"].as_str().context("a digest")?);
     producer.send(retail::TOPIC, events[1_500..].iter().map(Event::message))?;
     for instance in &mut instances {
         runs(instance, module, digest)?;

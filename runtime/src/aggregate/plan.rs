@@ -116,8 +116,16 @@ impl Plan {
     /// When the rows are not of the source product's table schema, which the product stage guarantees.
     #[must_use]
     pub fn window_starts_us(&self, rows: &RecordBatch) -> Vec<i64> {
-        let times = rows.column(self.time).as_primitive::<TimestampMicrosecondType>();
-        times.values().iter().map(|time_us| self.windows.start_us(*time_us)).collect()
+        self.times_us(rows).iter().map(|time_us| self.windows.start_us(*time_us)).collect()
+    }
+
+    /// The event time of each row of the source product, in microseconds.
+    ///
+    /// # Panics
+    /// When the rows are not of the source product's table schema, which the product stage guarantees.
+    #[must_use]
+    pub fn times_us<'a>(&self, rows: &'a RecordBatch) -> &'a [i64] {
+        rows.column(self.time).as_primitive::<TimestampMicrosecondType>().values()
     }
 
     /// The columns of the gold table: the keys, `window_start`, `window_end`, the measures.

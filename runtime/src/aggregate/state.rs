@@ -7,8 +7,6 @@ use super::groups::{self, Groups};
 use super::plan::Plan;
 use super::stored;
 use super::window;
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_row::Rows;
 use std::sync::Arc;
@@ -134,8 +132,7 @@ impl PartitionState {
         let (mut start_us, mut end_us, mut closes_at_us) = (0, i64::MIN, i64::MIN);
         let (mut group, mut group_key): (u32, &[u8]) = (LATE, &[]);
         self.placed.clear();
-        let times = rows.column(self.plan.time).as_primitive::<TimestampMicrosecondType>();
-        for (row, &time_us) in times.values().iter().enumerate() {
+        for (row, &time_us) in self.plan.times_us(rows).iter().enumerate() {
             if time_us < start_us || time_us >= end_us {
                 start_us = windows.start_us(time_us);
                 end_us = windows.end_us(start_us);

@@ -172,6 +172,12 @@ pub struct Gold {
     /// Default 5 min.
     #[serde(deserialize_with = "value::duration")]
     pub idle_after: Duration,
+    /// How far an event's time may be ahead of its record's Kafka timestamp; a row that is further ahead is in silver, but a dead letter to
+    /// the gold product, since it would close the windows of all that follow in its partition. Redriven, it is counted in its window. A record
+    /// without a timestamp is not bounded. Larger: a wrong clock makes more of what follows late. Smaller: so are events of a place whose
+    /// local time is taken for UTC. Default 1 day.
+    #[serde(deserialize_with = "value::duration")]
+    pub ahead: Duration,
 }
 
 impl Default for Gold {
@@ -180,6 +186,7 @@ impl Default for Gold {
             every: Duration::from_secs(10),
             keep: Duration::from_secs(400 * 86_400),
             idle_after: Duration::from_secs(300),
+            ahead: Duration::from_secs(86_400),
         }
     }
 }

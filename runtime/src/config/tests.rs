@@ -30,6 +30,7 @@ fn the_least_file_has_all_defaults() {
     assert_eq!((config.transform.timeout, config.transform.output), (Duration::from_secs(10), 64 << 20));
     assert_eq!(config.park_after("retail"), Some(Ratio::HALF));
     assert_eq!((config.gold.every, config.gold.idle_after), (Duration::from_secs(10), Duration::from_secs(300)));
+    assert_eq!(config.gold.ahead, Duration::from_secs(86_400));
     assert_eq!(config.serve.listen.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:8080"));
     assert!(config.masks.secret.is_none() && config.workers.count.is_none() && config.topics.is_empty());
     assert_eq!(config.log.format, LogFormat::Text);

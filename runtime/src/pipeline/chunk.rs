@@ -1,17 +1,18 @@
 //! A chunk's way through the stages: decode, then for every module that reads the topic transform, contract, table and aggregate.
 
-use super::Error;
 use super::ledger::ModuleCounts;
 use super::parking::Failing;
 use super::plan::{COMMITS, DEAD_LETTERS, Input, Plan};
 use super::worker::Worker;
+use super::{Error, ahead};
 use crate::decode::Events;
 use crate::record::{Chunk, Stage};
 use crate::release::compare::Side;
 use crate::release::{Outcome, Rows};
 use crate::sink::bronze;
 use crate::sink::system::{Letter, LetterStatus, incarnation_column};
-use arrow_array::{Array, Int32Array, Int64Array, RecordBatch};
+use arrow_array::{Array, BooleanArray, Int32Array, Int64Array, RecordBatch};
+use arrow_select::filter::filter_record_batch;
 use std::sync::Arc;
 
 /// A worker at one chunk of one of its lanes.
@@ -246,21 +247,30 @@ impl<'a> ChunkRun<'a> {
             return Ok(());
         }
         let schema = plan.products[input.products[rows.product]].contract.table_schema();
-        let batch = RecordBatch::try_new(schema, rows.columns)
-            .map_err(|source| crate::sink::Error::Columns { table: target.plan.path().to_owned(), source })?;
+        let columns = |source| crate::sink::Error::Columns { table: target.plan.path().to_owned(), source };
+        let mut batch = RecordBatch::try_new(schema, rows.columns).map_err(columns)?;
+        let record = |row: usize| records[rows.origins[row] as usize];
+        let mut refused: Vec<(u32, String)> = Vec::new();
+        let mut taken: Option<Vec<usize>> = None;
+        let times_us = target.plan.times_us(&batch);
+        if let Some(ahead) = ahead::rows(times_us, self.chunk, |row| record(row) as usize, plan.ahead) {
+            refused.extend(ahead.set_indices().map(|row| (record(row), ahead::reason(plan.ahead))));
+            let rest = !&ahead;
+            taken = Some(rest.set_indices().collect());
+            batch = filter_record_batch(&batch, &BooleanArray::new(rest, None)).map_err(columns)?;
+        }
         let horizon_ms = self.worker.horizons_ms[gold];
         let lane = &mut self.worker.lanes[self.lane];
         let Some((_, state)) = lane.states.iter_mut().find(|(index, _)| *index == gold) else { return Ok(()) };
-        let late = state.update(&batch, horizon_ms);
-        let watermark_ms = state.watermark_ms();
-        self.worker.counts.late[gold] += late.len() as u64;
-        let mut last = None;
-        for row in late {
-            let record = records[rows.origins[row as usize] as usize];
-            if last.replace(record) != Some(record) {
-                let reason = late_reason(watermark_ms.max(horizon_ms));
-                self.letter(input, record, Stage::Aggregate, &reason, Some(target.plan.path()));
-            }
+        let late = state.update(&batch, horizon_ms).into_iter().map(|row| row as usize);
+        let late = late.map(|row| record(taken.as_ref().map_or(row, |taken| taken[row])));
+        let closed_ms = state.watermark_ms().max(horizon_ms);
+        refused.extend(late.map(|record| (record, late_reason(closed_ms))));
+        self.worker.counts.late[gold] += refused.len() as u64;
+        refused.sort_by_key(|(record, _)| *record);
+        refused.dedup_by_key(|(record, _)| *record);
+        for (record, reason) in refused {
+            self.letter(input, record, Stage::Aggregate, &reason, Some(target.plan.path()));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The pipeline itself: the one place that knows the order of the stages.
 
 mod again;
+mod ahead;
 mod begin;
 mod bronze;
 mod catch_up;

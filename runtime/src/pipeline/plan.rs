@@ -11,6 +11,7 @@ use arrow_schema::Schema;
 use lakeward_manifest::{Column, Granularity, Manifest, PartitionBy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The parts of a pipeline. Indices into its lists are what the workers pass around.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Plan {
     pub(super) catches_up: bool,
     /// The digests of the modules, by name.
     pub(super) digests: Arc<BTreeMap<String, String>>,
+    /// How far a row's event time may be ahead of its record's timestamp to be counted.
+    pub(super) ahead: Duration,
 }
 
 /// A module that runs beside an active one; its rows go nowhere.
@@ -120,6 +123,7 @@ impl Plan {
             shadows: Vec::new(),
             catches_up: false,
             digests: Arc::default(),
+            ahead: config.gold.ahead,
         };
         let named = modules.iter().map(|module| (module.manifest().name.clone(), module.digest().to_string()));
         plan.digests = Arc::new(named.collect());

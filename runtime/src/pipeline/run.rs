@@ -45,7 +45,7 @@ pub struct Summary {
     pub skips: u64,
     /// Records that could not become rows.
     pub dead_letters: u64,
-    /// Rows that came after their window had closed.
+    /// Rows that came after their window had closed, or whose time is too far ahead.
     pub late: u64,
     /// Micro-batches committed.
     pub micro_batches: u64,
@@ -220,8 +220,13 @@ impl Pipeline {
             }
         };
         let opened = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
+        let read = release.clone();
         let may = Parting::of(options.until_current, !torn.under(&release.rewinds).is_empty());
         let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may).await?;
+        // Partitions may have been waited for, and a rewind ordered after this has to meet our commits.
+        if self.releases.lock().await.is_overtaken(&read).await? {
+            return Ok(End::Anew);
+        }
         let still = Still::open(self, &lake, &parts.whole).await?;
         let begun = parts.begun(still.as_ref(), |of| self.reads(lease.as_ref(), of));
         let Some(held) = torn.settle(&begun, &parts.live.0.rewinds) else { return Ok(End::Anew) };

@@ -161,7 +161,7 @@ pub struct Counts {
     pub skips: u64,
     /// Records that could not become rows.
     pub dead_letters: u64,
-    /// Rows that came after their window had closed.
+    /// Rows that came after their window had closed, or whose time is too far ahead.
     pub late: u64,
 }
 
