@@ -3,7 +3,7 @@
 use crate::audit;
 use crate::case::Case;
 use crate::instances::wait_for_share;
-use crate::releases::{ANN, LIMIT, ask, configured, order, path, wait_products};
+use crate::releases::{ANN, LIMIT, SALES, ask, configured, loud, order, path, wait_products};
 use anyhow::{Context, Result, ensure};
 use lakeward_tests::instance::Instance;
 use lakeward_tests::produce::Producer;
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const DEPLOYMENTS: (&str, &str) = ("d", "_lakeward/deployments");
+const COMMITS_TABLE: (&str, &str) = ("c", audit::COMMITS);
 
 /// What the reasons and messages of the modules quote of a masked column.
 const SECRET: &str = "invoice 536";
@@ -26,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::kafka("operators::two_decide_about_two_modules_at_once", python, at_once),
         Case::kafka("operators::of_two_newcomers_one_makes_the_product", python, newcomers),
+        Case::kafka("operators::who_waits_for_partitions_learns_of_a_rewind", python, waited),
         Case::embedded("operators::what_may_quote_masked_values_is_theirs", &[Need::RetailData], masked),
     ]
 }
@@ -148,6 +150,68 @@ fn newcomers(stage: &Stage) -> Result<()> {
     let found = stage.query(Engine::DuckDb, &[("s", "silver/newcomers/sales")], sql)?;
     ensure!(found[0]["n"] == found[0]["records"] && found[0]["n"].as_i64() > Some(2_800), "{found:?}");
     audit::holds(stage, &config)
+}
+
+/// One instance hangs and another waits for its partitions, while a third takes a release back: what comes then is of no bad version.
+fn waited(stage: &Stage) -> Result<()> {
+    const PARTS: usize = 3_000;
+    let events = retail::events(3 * PARTS)?;
+    let broker = stage.broker()?;
+    broker.create_topic(retail::TOPIC, 4)?;
+    let mut config = configured(stage)?;
+    // The time in which all of it has to happen.
+    config.text("kafka.properties", "session.timeout.ms", "30000");
+    let producer = Producer::new(&broker.bootstrap())?;
+    let send = |part: usize| {
+        let part = &events[part * PARTS..(part + 1) * PARTS];
+        producer.send(retail::TOPIC, part.iter().map(Event::message)).map(drop)
+    };
+    let [first, hanging] = two(stage, &mut config)?;
+    send(0)?;
+    committed(stage, "is not null", PARTS)?;
+    let bad = order(stage, &first, &["deploy", path(&loud(stage)?)?])?["digest"].clone();
+    let bad = bad.as_str().context("a digest")?;
+    send(1)?;
+    committed(stage, "is not null", 2 * PARTS)?;
+    hanging.freeze()?;
+    send(2)?;
+    let mut waiting = stage.start(&mut config)?;
+    waiting.wait_for(LIMIT, "the deployments to be read", |instance| {
+        let Ok(answer) = instance.get("/v1/modules/retail") else { return Ok(None) };
+        Ok((answer.status == 200 && answer.json()?["digest"] == bad).then_some(()))
+    })?;
+    let log = waiting.log()?;
+    ensure!(!log.contains("the group gives partitions"), "it did not wait: {log}");
+    order(stage, &first, &["rewind", "retail", "--to", bad, "--rollback"])?;
+    wait::until(LIMIT, "the rewind", || {
+        let sql = "select count(*) as n from c where kind = 'rewound'";
+        Ok((stage.query(Engine::DuckDb, &[COMMITS_TABLE], sql)?[0]["n"] == 1).then_some(()))
+    })?;
+    let log = waiting.log()?;
+    ensure!(!log.contains("the group gives partitions"), "the rewind came too late: {log}");
+    // The good version makes the second and the third part of all partitions.
+    committed(stage, &format!("not like '%{bad}%'"), 3 * PARTS)?;
+    hanging.kill()?;
+    one_after_the_other([first, waiting], &[("retail/sales", 3 * PARTS as i64)])?;
+    let after = format!(
+        "select count(*) as n from c where modules like '%{bad}%' and micro_batch > (select max(micro_batch) from c where kind = 'rewound')"
+    );
+    let bad = stage.query(Engine::DuckDb, &[COMMITS_TABLE], &after)?;
+    let rows = stage.query(Engine::DuckDb, &[("s", SALES)], "select count(*) as n from s where kind = 'SALE'")?;
+    ensure!(
+        bad[0]["n"] == 0 && rows[0]["n"] == 0,
+        "after the rewind, of the version that was taken back: {bad:?} {rows:?}"
+    );
+    audit::holds(stage, &config)
+}
+
+/// Waits until so many records are committed by modules of which the digests are so, whatever was taken back since.
+fn committed(stage: &Stage, digests: &str, records: usize) -> Result<()> {
+    let sql = format!("select coalesce(sum(records), 0)::bigint as n from c where modules {digests}");
+    wait::until(LIMIT, "records to be committed", || {
+        let Ok(found) = stage.query(Engine::DuckDb, &[COMMITS_TABLE], &sql) else { return Ok(None) };
+        Ok((found[0]["n"].as_i64() >= Some(records as i64)).then_some(()))
+    })
 }
 
 /// A module that masks the invoice, and versions that quote it where they reject, and where they panic.
