@@ -150,7 +150,16 @@ pub(super) fn of_gold(table: &str, own: &Checkpoint, state: &Checkpoint) -> Chec
             bad.add(|| format!("{partition}: it is at {next}, its state at {state}"));
         }
     }
-    let lag = if behind > 0 { format!("{behind} offsets behind its state") } else { "where its state is".to_owned() };
+    let is_published = |of: &SourcePartition| {
+        own.iter()
+            .any(|(own, _)| own.topic == of.topic && own.partition == of.partition && own.incarnation >= of.incarnation)
+    };
+    let unpublished = state.iter().filter(|(of, next)| of.reader.is_none() && *next > 0 && !is_published(of)).count();
+    let mut lag =
+        if behind > 0 { format!("{behind} offsets behind its state") } else { "where its state is".to_owned() };
+    if unpublished > 0 {
+        lag = format!("nothing was published of {unpublished} partitions yet; else it is {lag}");
+    }
     Check::of("offsets", table, lag, bad)
 }
 
@@ -316,6 +325,8 @@ mod tests {
         assert_eq!(ahead.outcome, Outcome::Failed);
         let rewound = [(at(1, 0), 10), (SourcePartition::new("rewind", 0, 0).of_reader("a"), 2)].into_iter().collect();
         assert_eq!(of_gold("gold/a/b", &rewound, &state).outcome, Outcome::Ok);
+        let unpublished = of_gold("gold/a/b", &Checkpoint::default(), &state).detail;
+        assert_eq!(unpublished, "nothing was published of 1 partitions yet; else it is where its state is");
     }
 
     #[test]

@@ -30,10 +30,11 @@ pub async fn first_at_or_behind(
     let Some(snapshot) = Snapshot::open(lake, pipeline, table, None).await? else { return Ok(None) };
     let [incarnation, partition, offset] = names;
     for part in snapshot.parts() {
-        let mut rows = snapshot.rows(part, &[incarnation, partition, offset, "topic"]).await?;
+        let mut rows = snapshot.rows(part, &[incarnation, partition, offset, "topic", "module"]).await?;
         while let Some(batch) = rows.batches.try_next().await? {
             let Some(origins) = Columns::of(&batch, names) else { continue };
-            let topics = batch.column_by_name("topic").and_then(|column| column.as_string_opt::<i32>());
+            let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+            let (topics, modules) = (text("topic"), text("module"));
             for row in 0..batch.num_rows() {
                 let topic: Option<Arc<str>> = match silver {
                     Some(silver) => Some(Arc::clone(&silver.topic)),
@@ -41,7 +42,11 @@ pub async fn first_at_or_behind(
                 };
                 let Some(topic) = topic else { continue };
                 let (source, offset) = origins.at(row);
-                if from.get(&super::origins::partition_of(&topic, source)).is_some_and(|from| offset >= *from) {
+                // Of a dead letter, its module may stand apart from the others.
+                let of_all = super::origins::partition_of(&topic, source);
+                let own = modules.filter(|_| silver.is_none()).map(|modules| of_all.of_reader(modules.value(row)));
+                let is_behind = |of: &SourcePartition| from.get(of).is_some_and(|from| offset >= *from);
+                if is_behind(&of_all) || own.as_ref().is_some_and(is_behind) {
                     return Ok(Some(show(&topic, source, offset)));
                 }
             }

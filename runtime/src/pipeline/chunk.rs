@@ -11,6 +11,7 @@ use crate::release::compare::Side;
 use crate::release::{Outcome, Rows};
 use crate::sink::bronze;
 use crate::sink::system::{Letter, LetterStatus, incarnation_column};
+use crate::transform::Module;
 use arrow_array::{Array, BooleanArray, Int32Array, Int64Array, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use std::sync::Arc;
@@ -130,7 +131,7 @@ impl<'a> ChunkRun<'a> {
         }
         if let Some(stopped) = &outcome.stopped {
             let product = &plan.products[input.products[stopped.product]];
-            return Err(self.stopped(&product.path, events.rows[stopped.event as usize], stopped.reason.clone()));
+            return Err(self.stopped(module, &product.path, events.rows[stopped.event as usize], &stopped.reason));
         }
         for (product, counts) in &outcome.violations {
             let totals = &mut self.worker.counts.violations[input.products[*product]];
@@ -143,13 +144,17 @@ impl<'a> ChunkRun<'a> {
         Ok(outcome)
     }
 
-    fn stopped(&self, product: &str, record: u32, reason: String) -> Error {
+    fn stopped(&self, module: &Module, product: &str, record: u32, reason: &str) -> Error {
+        // Everybody may read why a module is parked.
+        let reason = if module.manifest().is_masked() { "a rule that stops it is broken" } else { reason };
         Error::Stopped {
+            module: module.manifest().name.clone(),
+            digest: Arc::clone(module.digest()),
             product: product.to_owned(),
             topic: self.chunk.topic().to_string(),
             partition: self.chunk.partition(),
             offset: self.chunk.offset(record as usize),
-            reason,
+            reason: reason.to_owned(),
         }
     }
 

@@ -14,7 +14,7 @@
 
 use super::Error;
 use super::moved::moved;
-use super::plan::{COMMITS, Plan, TableKind};
+use super::plan::{COMMITS, Plan, TableKind, TablePlan};
 use super::rewind::marker;
 use super::target::own_tables;
 use super::topics::Topics;
@@ -37,8 +37,9 @@ pub(super) struct Tables {
     pub(super) tables: Vec<Table>,
     /// Whose offsets the tables hold.
     pub(super) topics: Topics,
-    /// By table: what says which rewind of its module it has, and which it had when the session began; nothing of tables that all modules feed.
-    rewinds: Vec<Option<(SourcePartition, Option<i64>)>>,
+    /// By table: what says which rewind of its module it has, and which it had when the session began; of tables that all modules feed, of
+    /// each of them.
+    rewinds: Vec<Vec<(SourcePartition, Option<i64>)>>,
     /// By table: where state stood of earlier incarnations when it was restored. What follows from that is not written over what somebody
     /// has added since.
     earlier: Vec<Vec<(SourcePartition, Option<i64>)>>,
@@ -64,11 +65,13 @@ impl Tables {
     pub(super) fn new(plan: &Plan, tables: Vec<Table>, topics: Topics) -> Self {
         let own = plan.modules.iter().map(|module| (own_tables(module.manifest()), marker(&module.manifest().name)));
         let own: Vec<(Vec<String>, SourcePartition)> = own.collect();
-        let rewind = |table: &Table| {
-            let (_, marker) = own.iter().find(|(paths, _)| paths.iter().any(|path| path == table.path()))?;
-            Some((marker.clone(), table.offsets().get(marker)))
+        let rewinds = |(table, of): (&Table, &TablePlan)| {
+            let is_of_all = matches!(of.kind, TableKind::DeadLetters | TableKind::Commits);
+            let goes_back = |paths: &[String]| is_of_all || paths.iter().any(|path| path == table.path());
+            let markers = own.iter().filter(|(paths, _)| goes_back(paths)).map(|(_, marker)| marker);
+            markers.map(|marker| (marker.clone(), table.offsets().get(marker))).collect()
         };
-        let rewinds = tables.iter().map(rewind).collect();
+        let rewinds = tables.iter().zip(&plan.tables).map(rewinds).collect();
         let earlier = tables.iter().zip(&plan.tables).map(|(table, of)| match of.kind {
             TableKind::State => earlier(&tables[COMMITS], table),
             _ => Vec::new(),
@@ -80,15 +83,13 @@ impl Tables {
     /// That a table was not taken back since the session began, for a commit: whoever has not begun anew since then has in memory what is
     /// undone, also of partitions that went nowhere.
     pub(super) fn not_rewound(&self, table: usize) -> Vec<(SourcePartition, Option<i64>)> {
-        self.rewinds[table].iter().cloned().collect()
+        self.rewinds[table].clone()
     }
 
     /// The same of all tables, for who reads them.
     pub(super) fn none_rewound(&self) -> Result<(), Error> {
-        for (table, rewind) in self.tables.iter().zip(&self.rewinds) {
-            if let Some((marker, had)) = rewind
-                && table.offsets().get(marker) != *had
-            {
+        for (table, rewinds) in self.tables.iter().zip(&self.rewinds) {
+            if let Some((marker, had)) = rewinds.iter().find(|(marker, had)| table.offsets().get(marker) != *had) {
                 return Err(moved(table, marker, *had));
             }
         }

@@ -3,7 +3,7 @@
 use super::Error;
 use super::commit::chain;
 use super::meters::Meters;
-use super::newcomer::{deploy, fit, shadow};
+use super::newcomer::{deploy, fit, makes_no_more, shadow};
 use super::releases::{Release, Releases};
 use super::shadows::Shadows;
 use super::{rewound, target};
@@ -331,6 +331,8 @@ async fn rollback(releases: &mut Releases, operator: &Operator, name: &str) -> R
     let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
     is_rebuilt(releases, &lake, name, &standing).await?;
     let module = releases.module(name, &previous).await.map_err(|error| unavailable(&error))?;
+    let active = releases.module(name, standing.active().unwrap_or_default()).await;
+    makes_no_more(active.map_err(|error| unavailable(&error))?.manifest(), module.manifest())?;
     Ok(Decided {
         module: name.to_owned(),
         standing,

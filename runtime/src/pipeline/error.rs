@@ -175,9 +175,13 @@ pub enum Error {
         /// The id by now.
         now: String,
     },
-    /// A rule with `on_violation = "stop"` was broken.
+    /// A rule with `on_violation = "stop"` was broken. The module is parked, and the others go on; a batch job ends.
     #[error("product {product} stopped at {topic}/{partition} offset {offset}: {reason}")]
     Stopped {
+        /// The module.
+        module: String,
+        /// Its digest.
+        digest: std::sync::Arc<str>,
         /// The product.
         product: String,
         /// The topic.
@@ -275,13 +279,13 @@ impl Error {
             Self::NoRelease => Remedy::Retry,
             // What was not committed in time is read again by whoever has the partitions now.
             Self::Grace { .. } => Remedy::Restart,
-            Self::GivenUp(_) | Self::NoWayBack { .. } => Remedy::Restart,
+            Self::GivenUp(_) | Self::NoWayBack { .. } | Self::Stopped { .. } => Remedy::Restart,
             // The start finds the partition out of its log, and goes on without it.
             Self::Source(source::Error::OutOfRange { .. }) | Self::TopicChanged { .. } => Remedy::Restart,
             _ if self.is_conflict() => Remedy::Restart,
             // Another instance has made the products anew, for a module that the log of deployments knows by now; otherwise the start says
             // what does not fit.
-            Self::Sink(sink::Error::SchemaChanged { .. }) => Remedy::Restart,
+            Self::Sink(sink::Error::SchemaChanged { .. } | sink::Error::Cleaned { .. }) => Remedy::Restart,
             Self::Sink(error) if error.is_transient() => Remedy::Retry,
             _ => Remedy::Stop,
         }

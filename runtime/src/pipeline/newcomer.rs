@@ -21,6 +21,9 @@ pub(super) async fn deploy(releases: &mut Releases, operator: &Operator, offer: 
     if offer.as_version.is_some() {
         has_a_place(releases, operator, &file, &manifest, &standing).await?;
     }
+    if standing.active().is_none() && offer.as_version.is_none() {
+        has_no_tables(releases, &manifest, "another module has made it; give the product another name").await?;
+    }
     if standing.active() == Some(file.digest.as_str()) {
         return Err(Refusal::Conflict(format!("module {module} is at {} already", short(&file.digest))));
     }
@@ -138,6 +141,16 @@ pub(super) async fn fit(
     Ok(harmless.map(|change| line(&change.product, &change.column, &change.what)).collect())
 }
 
+/// Whether a module that was active before makes nothing that the active one has left out meanwhile.
+pub(super) fn makes_no_more(active: &Manifest, before: &Manifest) -> Result<(), Refusal> {
+    let made = own_tables(active);
+    let Some(more) = own_tables(before).into_iter().find(|path| !made.contains(path)) else { return Ok(()) };
+    Err(Refusal::Conflict(format!(
+        "it makes {more}, which the active module does not: `lakeward rewind --rollback` goes back to where that stood, \
+         `lakeward deploy --rebuild` with its file makes all anew"
+    )))
+}
+
 /// A difference in a line, behind where it is.
 fn line(product: &Option<String>, column: &Option<String>, what: &str) -> String {
     let of: Vec<&str> = [product, column].into_iter().flatten().map(String::as_str).collect();
@@ -185,12 +198,17 @@ async fn has_a_place(
     if standing.active().is_some() {
         return Ok(());
     }
+    has_no_tables(releases, version, "take another version").await
+}
+
+/// Whether none of a module's tables is there: what another module rejected or left out of them nobody would ever be told.
+async fn has_no_tables(releases: &Releases, manifest: &Manifest, way: &str) -> Result<(), Refusal> {
     let Some(lake) = releases.lake() else { return Err(unavailable(&Error::NoRelease)) };
-    for path in own_tables(version) {
+    for path in own_tables(manifest) {
         let found = Table::find(&lake, &releases.config().pipeline, &path).await;
         if found.map_err(|error| unavailable(&error.into()))?.is_some() {
             return Err(Refusal::Conflict(format!(
-                "there is a table {path} already, which would be gone on with where it stands: take another version"
+                "there is a table {path} already, which would be gone on with where it stands: {way}"
             )));
         }
     }

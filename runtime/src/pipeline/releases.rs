@@ -32,6 +32,8 @@ pub(super) struct Release {
     paused: Vec<(String, Vec<String>)>,
     /// The newest rewind of modules, with its number.
     pub(super) rewinds: Vec<(String, i64, Target)>,
+    /// Paused modules that run all the same, to finish what they have begun: a rewind of theirs waits until they are resumed.
+    pub(super) finishing: Vec<String>,
     /// Where the modules stand for that.
     standings: BTreeMap<String, Standing>,
 }
@@ -146,24 +148,37 @@ impl Releases {
         if self.log.is_some() {
             return Ok(());
         }
-        let mut log = Deployments::open(lake, &self.config.pipeline).await?;
-        for file in &self.configured {
+        let log = Deployments::open(lake, &self.config.pipeline).await?;
+        self.log = Some((lake.clone(), log));
+        let deployed = self.deploy_configured().await;
+        if deployed.is_err() {
+            self.log = None;
+        }
+        deployed
+    }
+
+    /// Writes down what the configuration names and nobody has deployed, where it fits everything else: what is in the log stays in it.
+    async fn deploy_configured(&mut self) -> Result<(), Error> {
+        for file in self.configured.clone() {
             let name = &file.manifest.name;
             // Another instance may have the same configuration, and be first.
-            while log.standing(name).is_none() {
-                release::store(lake, file).await?;
+            while self.standing(name).is_none() {
                 let deployment = Deployment {
                     digest: Some(file.digest.clone()),
                     version: Some(file.manifest.version.clone()),
                     at_ms: self.clock.now_ms(),
                     ..Deployment::of(name, Action::Deploy, CONFIGURATION)
                 };
-                match log.append(lake, 0, deployment).await {
-                    Ok(()) | Err(AppendError::Lost) => log.refresh().await.map(drop)?,
+                let mut standing = Standing::default();
+                standing.apply(&deployment);
+                let planned = self.release_with(Some((name, &standing))).await?;
+                self.check_tables(&planned, None).await?;
+                match self.append(Some(&file), 0, deployment).await {
+                    Ok(()) | Err(AppendError::Lost) => self.refresh().await?,
                     Err(AppendError::Sink(error)) => return Err(error.into()),
                 };
             }
-            let active = log.standing(name).and_then(|standing| standing.active().map(str::to_owned));
+            let active = self.standing(name).and_then(|standing| standing.active().map(str::to_owned));
             if active.as_ref().is_some_and(|active| *active != file.digest) {
                 let path = self.config.modules.get(name).map_or_else(PathBuf::new, |module| module.path.clone());
                 tracing::warn!(
@@ -175,11 +190,14 @@ impl Releases {
                 );
             }
         }
-        for name in log.standings().into_keys().filter(|name| !self.config.modules.contains_key(*name)) {
+        for name in self.standings().into_keys().filter(|name| !self.config.modules.contains_key(name)) {
             tracing::info!(module = name, "runs as deployed, the configuration does not name it");
         }
-        self.log = Some((lake.clone(), log));
         Ok(())
+    }
+
+    fn standing(&self, name: &str) -> Option<Standing> {
+        self.log.as_ref().and_then(|(_, log)| log.standing(name))
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -240,13 +258,16 @@ impl Releases {
     /// What is to run, with other digests of some modules, which finish what they have begun, whether or not they get records after that.
     pub(super) async fn release_as(&mut self, digests: &BTreeMap<String, String>) -> Result<Release, Error> {
         let mut standings = self.standings();
+        let mut finishing = Vec::new();
         for (name, digest) in digests {
             if let Some(standing) = standings.get_mut(name) {
                 standing.digests.push(digest.clone());
-                (standing.shadow, standing.paused) = (None, None);
+                finishing.extend(standing.paused.take().map(|_| name.clone()));
+                standing.shadow = None;
             }
         }
-        self.release_of(&standings, Way::Finish(digests)).await
+        let release = self.release_of(&standings, Way::Finish(digests)).await?;
+        Ok(Release { finishing, ..release })
     }
 
     /// What is to run, with one module as if it stood otherwise.
@@ -300,7 +321,8 @@ impl Releases {
             Way::Live | Way::Finish(_) => plan,
         };
         check_topics(&self.config, &plan)?;
-        Ok(Release { plan: Arc::new(plan), topics, paused, rewinds, standings: standings.clone() })
+        let (plan, standings) = (Arc::new(plan), standings.clone());
+        Ok(Release { plan, topics, paused, rewinds, finishing: Vec::new(), standings })
     }
 
     /// A release in two: without the modules that are `behind`, and these alone, which catch up beside the others. Those that `wait` are in

@@ -26,7 +26,7 @@ use crate::fault;
 use crate::release::Target;
 use crate::sink::redrives::sequence_of;
 use crate::sink::system::{CommitKind, CommitRow, incarnation_column};
-use crate::sink::{Commit, DataFile, FileWriter, OffsetMove, Past, Table, TableSpec, Warehouse};
+use crate::sink::{self, Commit, DataFile, FileWriter, OffsetMove, Past, Table, TableSpec, Warehouse};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, BooleanArray, RecordBatch};
@@ -54,7 +54,7 @@ struct Rewind<'a> {
 
 /// Finishes the rewinds that the log of deployments asks for.
 pub(super) async fn finish(config: &Config, lake: &Warehouse, release: &Release, at_ms: i64) -> Result<(), Error> {
-    for (name, number, target) in &release.rewinds {
+    for (name, number, target) in release.rewinds.iter().filter(|(name, ..)| !release.finishing.contains(name)) {
         let plan = &*release.plan;
         let Some(module) = plan.modules.iter().position(|module| module.manifest().name == *name) else { continue };
         let offsets = target.offsets.iter().filter_map(|(of, next)| Some((SourcePartition::parse(of)?, *next)));
@@ -62,7 +62,7 @@ pub(super) async fn finish(config: &Config, lake: &Warehouse, release: &Release,
         let executed = Checkpoint::default();
         let rewind = Rewind { config, lake, plan, module, number, target, offsets, executed, at_ms };
         rewind.run().await.map_err(|error| match error {
-            Error::Sink(source @ crate::sink::Error::Vacuumed { .. }) => Error::NoWayBack {
+            Error::Sink(source @ (sink::Error::Vacuumed { .. } | sink::Error::Forgotten { .. })) => Error::NoWayBack {
                 module: name.clone(),
                 digest: Arc::clone(plan.modules[module].digest()),
                 source: Box::new(source),

@@ -123,11 +123,16 @@ impl Pipeline {
                     match &error {
                         Error::GivenUp(failing) => self.desk().park_failing(failing).await,
                         Error::NoWayBack { module, digest, .. } => self.desk().park(module, digest, &text).await,
+                        Error::Stopped { module, digest, .. } if !options.until_current => {
+                            self.desk().park(module, digest, &text).await;
+                        }
                         _ => {}
                     }
                     match error.remedy() {
-                        // A batch job over something that is not there has nothing to wait for.
-                        _ if options.until_current && error.is_missing() => {
+                        // A batch job over something that is not there, or that stops it, has nothing to wait for.
+                        _ if options.until_current
+                            && (error.is_missing() || matches!(error, Error::Stopped { .. })) =>
+                        {
                             self.state(State::Stopped(text));
                             return Err(error);
                         }

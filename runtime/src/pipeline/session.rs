@@ -159,6 +159,7 @@ pub(super) async fn open(
     }
     note_progress(plan, &mut tables, &mut lanes, &topics).await?;
     bronze::note_starts(plan, &mut tables, &lanes, &topics).await?;
+    torn::recall(plan, &mut tables, &lanes).await?;
     let begun = torn::find(plan, &tables, &lanes);
     Ok(Opened { tables, found, topics, stuck, lanes, begun, others, redrives })
 }

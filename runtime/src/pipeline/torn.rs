@@ -1,5 +1,6 @@
 //! What a crash left half committed, and the modules that finish it before others go on.
 
+use super::Error;
 use super::begin::own_tables;
 use super::committer::Committer;
 use super::lane::Lane;
@@ -153,6 +154,40 @@ pub(super) fn until(begun: &[Begun], lanes: &[Lane]) -> Vec<Until> {
     lanes.iter().map(of).collect()
 }
 
+/// Finds out who has begun what is not wholly committed, also where others have committed much since.
+pub(super) async fn recall(plan: &Plan, tables: &mut [Table], lanes: &[Lane]) -> Result<(), Error> {
+    let mut unknown: Vec<(usize, SourcePartition)> = Vec::new();
+    for (index, module) in plan.modules.iter().enumerate() {
+        let name = module.manifest().name.as_str();
+        for lane in lanes.iter().filter(|lane| plan.readers(lane.topic).any(|reader| reader == name)) {
+            let letters = lane.partition.of_reader(name);
+            let sequence = sequence_of(&lane.partition.topic, lane.partition.partition);
+            let ways =
+                [(&lane.partition, Some(&letters), lane.floor(COMMITS, index)), (&sequence, None, lane.redrive.next)];
+            for (of, of_letters, done) in ways {
+                let ahead = moved_together(plan, name, of, of_letters);
+                let ahead = ahead.filter(|(table, of)| tables[*table].offsets().get(of) > Some(done));
+                unknown.extend(ahead.map(|(table, of)| (table, of.clone())));
+            }
+        }
+    }
+    for (table, of) in unknown {
+        tables[table].find_modules(&of).await?;
+    }
+    Ok(())
+}
+
+/// The tables that a module's commits move with a partition, and what it is called there.
+fn moved_together<'a>(
+    plan: &Plan,
+    module: &str,
+    of: &'a SourcePartition,
+    of_letters: Option<&'a SourcePartition>,
+) -> impl Iterator<Item = (usize, &'a SourcePartition)> {
+    let own = own_tables(plan, module).unwrap_or_default().into_iter().map(move |table| (table, of));
+    own.chain(of_letters.map(|of| (DEAD_LETTERS, of)))
+}
+
 /// A crash between two tables leaves records of which some tables have the rows and others do not. Whichever digest made the first makes
 /// the rest, so that each record is of one: where a table of a module is ahead of the module's progress in the commits table, that is the
 /// digest of the commit that brought it there. So with requests about dead letters, whose rows some tables have.
@@ -201,9 +236,8 @@ fn ahead<'a>(
     of_letters: Option<&SourcePartition>,
     done: i64,
 ) -> Option<(i64, Option<&'a str>)> {
-    let own = own_tables(plan, module).unwrap_or_default().into_iter().map(|table| (table, of));
     let (mut until, mut digest) = (None, None);
-    for (table, of) in own.chain(of_letters.map(|of| (DEAD_LETTERS, of))) {
+    for (table, of) in moved_together(plan, module, of, of_letters) {
         let table = &tables[table];
         let Some(next) = table.offsets().get(of).filter(|next| *next > done) else { continue };
         until = until.max(Some(next));

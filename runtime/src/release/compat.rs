@@ -14,7 +14,7 @@
 //! | widens a column's type | breaking, see below |
 //! | has another type, partitioning, layer, or mask (more, less or another one) | breaking |
 //! | has another expectation, description or order of columns | change, or nothing to say |
-//! | has one more product or gold product | addition |
+//! | has one more product or gold product | breaking: its table would lack what the module read before, and what was rejected or late of that |
 //! | lacks a product or gold product | change: its table stays as it is, without new rows, and no way on would alter that |
 //! | has, for a product that is gone, a new one of the same topic and columns | breaking: a rename |
 //! | feeds a product from another topic | breaking: the table's offsets are the old topic's |
@@ -143,6 +143,10 @@ impl Change {
     }
 }
 
+/// Of a product, or a gold product, that the old module did not make: it would be filled by other code than the rest, from what Kafka still
+/// holds, beside the dead letters of the old module.
+const NEW: &str = "it is new, and its table would not agree with the others about the records that were read before";
+
 /// Compares a module with the one that it is to replace. Both manifests are taken to make sense by themselves.
 #[must_use]
 pub fn compare(old: &Manifest, new: &Manifest) -> Compatibility {
@@ -228,7 +232,7 @@ fn products(found: &mut Compatibility, old: &Manifest, new: &Manifest) {
                     );
                     found.breaks(Some(&path), None, what, &[]);
                 }
-                None => found.add(Some(&path), None, "a new product"),
+                None => found.breaks(Some(&path), None, NEW, &Way::ALL),
             },
         }
     }

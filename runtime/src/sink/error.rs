@@ -136,6 +136,26 @@ pub enum Error {
         /// The file.
         file: String,
     },
+    /// The log was cleaned while nobody looked: what would be put in the place of the entries that are gone nobody would read.
+    #[error(
+        "the log of table {table} begins at version {oldest} by now, and version {version} was the last that was seen of it"
+    )]
+    Cleaned {
+        /// The table.
+        table: String,
+        /// The last version that was seen.
+        version: u64,
+        /// The oldest that is there.
+        oldest: u64,
+    },
+    /// An earlier version can no longer be read.
+    #[error("version {version} of table {table} is no longer in its log: somebody has cleaned that since")]
+    Forgotten {
+        /// The table.
+        table: String,
+        /// The version.
+        version: u64,
+    },
     /// Rows could not be encoded.
     #[error("rows of table {table} cannot be written as Parquet")]
     Encode {
@@ -197,6 +217,8 @@ impl Error {
             | Self::Replaced { .. }
             | Self::NoTable { .. }
             | Self::Vacuumed { .. }
+            | Self::Cleaned { .. }
+            | Self::Forgotten { .. }
             | Self::Encode { .. }
             | Self::Decode { .. }
             | Self::Columns { .. } => false,

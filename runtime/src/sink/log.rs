@@ -5,10 +5,14 @@
 
 use super::Error;
 use super::closed::Closed;
+use super::lasting::Lasting;
 use super::metadata::Metadata;
 use super::table::{FileEntry, Table};
 use super::writer::DataFile;
 use crate::checkpoint::SourcePartition;
+use crate::clock::Clock;
+use futures::TryStreamExt;
+use object_store::ObjectStore;
 use object_store::path::Path;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -21,6 +25,15 @@ pub(super) const ENGINE: &str = concat!("lakeward/", env!("CARGO_PKG_VERSION"));
 pub(super) fn entry_path(version: u64) -> String {
     format!("_delta_log/{version:020}.json")
 }
+
+/// The version of an entry or a checkpoint, by its file's name.
+fn version_of(name: &str) -> Option<u64> {
+    let digits = name.get(..20)?;
+    (digits.bytes().all(|byte| byte.is_ascii_digit()) && name[20..].starts_with('.')).then(|| digits.parse().ok())?
+}
+
+/// Who has looked at the end of a log within this time has missed nothing of it: no log is cleaned as fast.
+const UNSEEN_MS: i64 = 60_000;
 
 /// A partition's move within one commit: `[from, next)` is what the commit adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,16 +206,38 @@ impl Table {
     /// # Errors
     /// When the log cannot be read, or the schema was changed to one that does not take the product's rows.
     pub async fn catch_up(&mut self, commit_id: Option<&str>) -> Result<(), Error> {
-        while let Some(entry) = self.read_entry(self.version + 1).await? {
-            let version = self.version + 1;
-            let is_own = commit_id.is_some() && entry.commit_id.as_deref() == commit_id;
-            self.follow(version, &entry, is_own)?;
-            if let Some(commit_id) = commit_id.filter(|_| is_own) {
-                self.landed = Some((commit_id.to_owned(), version));
+        loop {
+            while let Some(entry) = self.read_entry(self.version + 1).await? {
+                let version = self.version + 1;
+                let is_own = commit_id.is_some() && entry.commit_id.as_deref() == commit_id;
+                self.follow(version, &entry, is_own)?;
+                if let Some(commit_id) = commit_id.filter(|_| is_own) {
+                    self.landed = Some((commit_id.to_owned(), version));
+                }
+                self.advance(version, &entry);
             }
-            self.advance(version, &entry);
+            if !self.goes_on().await? {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Whether the log goes on by now, where the next entry was not there. Who has not looked for some time may have missed entries that were
+    /// cleaned since: what is put in their place nobody ever reads.
+    async fn goes_on(&mut self) -> Result<bool, Error> {
+        let now_ms = Clock::system().now_ms();
+        if now_ms - std::mem::replace(&mut self.looked_ms, now_ms) < UNSEEN_MS {
+            return Ok(false);
+        }
+        let (folder, own) = (Path::from("_delta_log"), Path::from(entry_path(self.version)));
+        let later = self.store.store.list_with_offset(Some(&folder), &own);
+        let versions = later.try_filter_map(async |found| Ok(found.location.filename().and_then(version_of)));
+        let versions: Vec<u64> = versions.try_collect().await.map_err(Error::Store)?;
+        match versions.into_iter().filter(|version| *version > self.version).min() {
+            None => Ok(false),
+            Some(next) if next == self.version + 1 => Ok(true),
+            Some(oldest) => Err(Error::Cleaned { table: self.spec.path.clone(), version: self.version, oldest }),
+        }
     }
 
     /// The version of a commit that was met in the log: the entry behind it may be one that cannot be read, and nobody comes past ours twice.
@@ -323,6 +358,8 @@ impl Table {
         for step in &commit.offsets {
             lines.push(json!({"txn": {"appId": step.partition.app_id(&self.pipeline), "version": step.next}}));
         }
+        let micro_batch = Some(commit.micro_batch.max(self.micro_batch()));
+        lines.extend(Lasting { micro_batch, closed: commit.closed, rows_added }.actions(&self.pipeline));
         for path in &commit.remove {
             lines.push(self.render_remove(path, commit.at_ms));
         }

@@ -4,6 +4,7 @@ pub mod bronze;
 mod closed;
 mod error;
 mod kept;
+mod lasting;
 mod log;
 mod metadata;
 mod partition;

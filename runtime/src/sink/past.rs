@@ -48,7 +48,14 @@ impl Past {
     ) -> Result<Self, Error> {
         let log_error = |source| Error::Log { table: path.to_owned(), source: Box::new(source) };
         let mut delta = DeltaTable::new(lake.log_store(path));
-        delta.load_version(version).await.map_err(log_error)?;
+        if let Err(source) = delta.load_version(version).await {
+            // Where the table itself can be read, it is the way back to that version that is gone.
+            let newest = DeltaTable::new(lake.log_store(path)).load().await;
+            return Err(match newest {
+                Ok(()) => Error::Forgotten { table: path.to_owned(), version },
+                Err(_) => log_error(source),
+            });
+        }
         let state = delta.snapshot().map_err(log_error)?;
         let (mut files, mut rows) = (BTreeMap::new(), 0);
         let mut raw = raw_paths(state).map_err(log_error)?;

@@ -1,6 +1,7 @@
 //! The newest entries of a table's log, read by themselves: a log is replayed for its files, and says more than which these are.
 
 use super::Error;
+use super::lasting::Lasting;
 use super::log::{self, Entry};
 use super::table::Table;
 use super::warehouse::Warehouse;
@@ -82,6 +83,44 @@ pub(super) fn raw_paths(state: &DeltaTableState) -> Result<BTreeMap<String, Stri
 }
 
 impl Table {
+    /// Takes what outlasts the entries, where none of ours is left.
+    pub(super) async fn recall(&mut self, delta: &DeltaTable) -> Result<(), Error> {
+        if self.micro_batch() > 0 || self.version <= RECENT_COMMITS {
+            return Ok(());
+        }
+        let log_error = |source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) };
+        let state = delta.snapshot().map_err(log_error)?;
+        let lasting = Lasting::read(state, &*delta.log_store(), &self.pipeline).await.map_err(log_error)?;
+        self.remember(lasting);
+        Ok(())
+    }
+
+    /// Looks further back for the modules that brought a partition to where it is, where the recent commits do not name it.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn find_modules(&mut self, partition: &SourcePartition) -> Result<(), Error> {
+        let Some(stands) = self.offsets.get(partition).filter(|_| !self.modules.contains_key(partition)) else {
+            return Ok(());
+        };
+        let furthest = self.version.saturating_sub(FURTHEST);
+        let mut found = None;
+        {
+            let read = futures::stream::iter((furthest..=self.version).rev()).map(|version| self.read_entry(version));
+            let mut entries = std::pin::pin!(read.buffered(READS));
+            while let Some(Some(entry)) = entries.try_next().await? {
+                match entry.offsets.iter().find(|(of, _)| of == partition) {
+                    // Later ones only named it.
+                    Some((_, next)) if *next == stands => found = Some(entry.modules),
+                    Some(_) => break,
+                    None => {}
+                }
+            }
+        }
+        self.modules.extend(found.map(|modules| (partition.clone(), modules)));
+        Ok(())
+    }
+
     /// Looks through the whole log, up to the version at hand, for the offsets of those `partitions` that the recent commits did not name
     /// (idle for very long, or new).
     ///

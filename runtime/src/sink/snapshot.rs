@@ -1,6 +1,7 @@
 //! A table as a reader sees it: the files and offsets of one version. Nothing is made or changed.
 
 use super::Error;
+use super::lasting::Lasting;
 use super::ranges::RangeReader;
 use super::recent::{Log, RECENT_COMMITS, Recent};
 use super::types;
@@ -278,6 +279,11 @@ impl Snapshot {
         }
         if is_all {
             self.rows_added.get_or_insert(0);
+        } else if self.rows_added.is_none() {
+            let log_error = |source| Error::Log { table: self.path.clone(), source: Box::new(source) };
+            let state = self.delta.snapshot().map_err(log_error)?;
+            let lasting = Lasting::read(state, &*self.delta.log_store(), &self.pipeline).await.map_err(log_error)?;
+            self.rows_added = lasting.rows_added;
         }
         Ok(())
     }

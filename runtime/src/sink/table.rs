@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::closed::Closed;
+use super::lasting::Lasting;
 use super::log::{self, Entry};
 use super::metadata::Metadata;
 use super::recent::{Log, Recent, raw_paths};
@@ -9,6 +10,7 @@ use super::warehouse::{TableStore, Warehouse};
 use super::writer::DataFile;
 use super::{schema, types};
 use crate::checkpoint::{Checkpoint, SourcePartition};
+use crate::clock::Clock;
 use crate::fault;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -82,6 +84,8 @@ pub struct Table {
     micro_batch: i64,
     closed: Closed,
     checkpointed: u64,
+    /// When the end of the log was last seen, in milliseconds since 1970-01-01T00:00:00Z.
+    pub(super) looked_ms: i64,
     url: url::Url,
 }
 
@@ -111,6 +115,7 @@ impl Table {
         delta.load().await.map_err(log_error)?;
         table.adopt(&delta)?;
         table.other = table.recent_offsets().await?;
+        table.recall(&delta).await?;
         table.checkpointed = table.last_checkpoint().await;
         Ok(table)
     }
@@ -146,6 +151,7 @@ impl Table {
         table.check_protocol(state.protocol().min_writer_version())?;
         table.version = state.version();
         table.recent_offsets().await?;
+        table.recall(&delta).await?;
         Ok(Some(table))
     }
 
@@ -170,6 +176,7 @@ impl Table {
             micro_batch: 0,
             closed: Closed::default(),
             checkpointed: 0,
+            looked_ms: Clock::system().now_ms(),
             url: lake.table_url(&spec.path),
             spec,
         }
@@ -415,6 +422,13 @@ impl Table {
             self.rows_added.get_or_insert(0);
         }
         Ok(other)
+    }
+
+    /// Takes in what entries say that are no longer there.
+    pub(super) fn remember(&mut self, lasting: Lasting) {
+        self.micro_batch = self.micro_batch.max(lasting.micro_batch.unwrap_or(0));
+        self.closed = self.closed.and(lasting.closed);
+        self.rows_added = self.rows_added.or(lasting.rows_added);
     }
 
     /// Takes in an entry that is newer than all others.

@@ -92,7 +92,9 @@ impl Warehouse {
     /// # Errors
     /// When it cannot.
     pub async fn probe(&self) -> Result<(), Error> {
-        let path = self.prefix.clone().join("_lakeward").join("probe");
+        // Several may start at the same time.
+        let name = format!("probe-{}", uuid::Uuid::new_v4());
+        let path = self.prefix.clone().join("_lakeward").join(name);
         self.root.put(&path, PutPayload::from_static(b"lakeward")).await.map_err(Error::Store)?;
         self.root.delete(&path).await.map_err(Error::Store)
     }

@@ -260,7 +260,9 @@ impl Reader for Kafka {
                 }
                 // The end of the log: what lies between the last record and it holds no record for us.
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => chunker.advance(place.slot, message.offset),
-                error => failure = Some((place.slot, error)),
+                // One that ends the reading is not to be lost behind one that passes.
+                error if failure.is_none_or(|(_, before)| passes(before)) => failure = Some((place.slot, error)),
+                _ => {}
             }
         });
         let Some((slot, error)) = failure else { return Ok(()) };
@@ -322,6 +324,11 @@ fn is_lasting(error: RDKafkaRespErr) -> bool {
         error,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED | RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL
     )
+}
+
+/// Whether librdkafka goes on by itself after an error.
+fn passes(error: RDKafkaRespErr) -> bool {
+    !is_out_of_range(error) && !is_gone(error) && !is_lasting(error)
 }
 
 /// What reads into the chunker's slot `own`; mostly all of them are assigned, and stand in order.

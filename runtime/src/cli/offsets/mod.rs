@@ -4,6 +4,7 @@ mod lake;
 mod moving;
 mod plan;
 mod show;
+mod torn;
 
 use super::{Error, MoveArgs, OffsetsArgs, OffsetsCommand, output, run, verify};
 use crate::audit::Subjects;

@@ -3,6 +3,7 @@
 use super::super::Error;
 use super::lake::{self, TableName};
 use super::plan::{Plan, Target, Wanted, What};
+use super::torn::Torn;
 use crate::audit::{Log, Subjects, client, first_at_or_behind};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::clock::Clock;
@@ -12,7 +13,7 @@ use crate::sink::bronze::{self, Held};
 use crate::sink::system::{self, CommitKind, CommitRow};
 use crate::sink::{Commit, DataFile, FileWriter, Layout, OffsetMove, Table, Warehouse};
 use crate::source::{Files, LogRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Moves what is wanted. Returns what was done, for a person.
@@ -60,8 +61,10 @@ pub(super) async fn run(
             missing.path
         ));
     }
-    let plan = Plan::new(&tables, wanted.module(), &standing.offsets, &targets)?;
+    let torn = refuse_torn(subjects, &tables, &standing.offsets, &targets)?;
+    let plan = Plan::new(&tables, wanted.module(), &standing.offsets, &targets, &torn)?;
     refuse_doubles(config, warehouse, subjects, &plan).await?;
+    refuse_letters(config, warehouse, subjects, wanted, &plan).await?;
     if plan.unread() > 0 && !wanted.yes {
         let words = match wanted.what {
             What::Product(_) => "by this product",
@@ -160,6 +163,46 @@ fn targets_of(
 /// What can be read of a partition: its log, and before it what bronze holds without a gap.
 fn readable(log: LogRange, held: Option<Held>) -> Log {
     Log { start: Held::oldest(held, log.start), end: log.end }
+}
+
+/// Refuses to move what a start of the pipeline finishes. The partitions in which that is not possible any more.
+fn refuse_torn(
+    subjects: &Subjects,
+    tables: &[TableName],
+    standing: &BTreeMap<String, Checkpoint>,
+    targets: &BTreeMap<SourcePartition, (i64, Log)>,
+) -> Result<BTreeSet<SourcePartition>, Error> {
+    let mut lost = BTreeSet::new();
+    for (partition, (_, log)) in targets {
+        let Some(torn) = Torn::find(subjects, tables, standing, partition) else { continue };
+        if torn.can_be_finished(*log) {
+            return refused(torn.say(partition));
+        }
+        lost.insert(partition.clone());
+    }
+    Ok(lost)
+}
+
+/// Refuses to read for one product again what is a dead letter of its module: redriven, that has its rows a second time.
+async fn refuse_letters(
+    config: &Config,
+    warehouse: &Warehouse,
+    subjects: &Subjects,
+    wanted: &Wanted,
+    plan: &Plan,
+) -> Result<(), Error> {
+    let What::Product(product) = wanted.what else { return Ok(()) };
+    let silver = &subjects.silver[product];
+    let Some(again) = plan.again.get(&silver.table()).filter(|_| !wanted.yes) else { return Ok(()) };
+    let of_module = again.iter().map(|(partition, from)| (partition.of_reader(&silver.module), *from)).collect();
+    match first_at_or_behind(warehouse, &config.pipeline, subjects, system::DEAD_LETTERS, &of_module).await? {
+        None => Ok(()),
+        Some(found) => refused(format!(
+            "what came from {found} is a dead letter of module {}: read again and redriven it would be in {} twice; redrive or discard such \
+             letters first, and say --yes if those that are left stay what they are",
+            silver.module, silver.path
+        )),
+    }
 }
 
 /// Refuses to read again what has rows or dead letters already.
@@ -268,8 +311,8 @@ mod tests {
         let standing = BTreeMap::from([("silver/a/b".to_owned(), stands)]);
         let plan = |held, target: Option<i64>| {
             let log = readable(log, held);
-            Plan::new(&tables, None, &standing, &[(partition.clone(), (target.unwrap_or(log.start), log))].into())
-                .unwrap()
+            let targets = [(partition.clone(), (target.unwrap_or(log.start), log))].into();
+            Plan::new(&tables, None, &standing, &targets, &BTreeSet::new()).unwrap()
         };
         let held = Some(Held { since: 100, next: 500 });
         assert!(plan(held, None).steps.is_empty(), "the earliest is where the table stands");

@@ -6,13 +6,15 @@
 //! | before the target  |                | what lies between is never read: only with `--yes`                        |
 //! | at the target      |                | nothing                                                                   |
 //! | behind the target  |                | refused if rows or dead letters lie between: they would be written twice  |
+//!
+//! Where a commit was cut off and what it lacks is gone, a table that is behind the target stays: the others come to it.
 
 use super::super::{Error, MoveArgs};
 use super::lake::{self, TableName};
 use crate::audit::{Log, Subjects};
 use crate::checkpoint::{Checkpoint, SourcePartition};
 use crate::sink::{OffsetMove, system};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What somebody wants.
@@ -153,12 +155,13 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Plans the move of `tables` to `targets`, each with what its partition holds. Of one `module`, only its own progress moves in the tables
-    /// that all feed.
+    /// that all feed. In partitions that are `torn`, nothing goes back.
     pub(super) fn new(
         tables: &[TableName],
         module: Option<&str>,
         standing: &BTreeMap<String, Checkpoint>,
         targets: &BTreeMap<SourcePartition, (i64, Log)>,
+        torn: &BTreeSet<SourcePartition>,
     ) -> Result<Self, Error> {
         let mut plan = Self::default();
         for (partition, (target, log)) in targets {
@@ -176,7 +179,8 @@ impl Plan {
                 |partition: &SourcePartition| table.topic.as_ref().is_none_or(|topic| *topic == partition.topic);
             for (partition, (target, log)) in targets.iter().filter(|(partition, _)| follows(partition)) {
                 let from = offsets.and_then(|offsets| offsets.get(partition));
-                if module.is_none() || table.topic.is_some() {
+                let stays = |from: Option<i64>| torn.contains(partition) && from > Some(*target);
+                if (module.is_none() || table.topic.is_some()) && !stays(from) {
                     plan.add(&table.path, partition, from, *target, *log);
                 }
                 // In the tables that all feed, modules that stand apart go there with the others.
@@ -185,7 +189,7 @@ impl Plan {
                     let is_wanted = |reader: &Arc<str>| module.is_none_or(|module| **reader == *module);
                     of.of_all() == *partition && of.reader.as_ref().is_some_and(is_wanted)
                 };
-                for (own, from) in own.filter(|(own, _)| moves(own)) {
+                for (own, from) in own.filter(|(own, from)| moves(own) && !stays(Some(*from))) {
                     plan.add(&table.path, own, Some(from), *target, *log);
                 }
             }
@@ -233,7 +237,7 @@ mod tests {
         let tables = [TableName { path: "silver/a/b".into(), topic: Some("orders".into()) }];
         let offsets = stored.map(|stored| [(at(0), stored)].into_iter().collect()).unwrap_or_default();
         let standing = [("silver/a/b".to_owned(), offsets)].into_iter().collect();
-        Plan::new(&tables, None, &standing, &[(at(0), (target, LOG))].into_iter().collect())
+        Plan::new(&tables, None, &standing, &[(at(0), (target, LOG))].into_iter().collect(), &BTreeSet::new())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Gold products, before and after: what their groups are and what is measured must stay, since old and new partials are merged.
 
-use super::{Compatibility, Way, text};
+use super::{Compatibility, NEW, Way, text};
 use crate::aggregate::Plan;
 use arrow_schema::{DataType, FieldRef};
 use lakeward_manifest::{Gold, Manifest};
@@ -18,7 +18,7 @@ pub(super) fn compare(found: &mut Compatibility, old: &Manifest, new: &Manifest)
                     found.breaks(Some(&path), None, what, &Way::ALL);
                 }
             }
-            None => found.add(Some(&path), None, "a new gold product"),
+            None => found.breaks(Some(&path), None, NEW, &Way::ALL),
         }
     }
     for before in &old.gold {

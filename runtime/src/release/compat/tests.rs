@@ -235,7 +235,7 @@ fn products_come_and_go_but_do_not_change_their_name() {
         new.products.push(product);
         new.inputs[0].products.push("refunds".into());
     };
-    check(verdict(another), &["+ retail/refunds: a new product"]);
+    check(verdict(another), &["! retail/refunds: it is new, and its table would not agree"]);
     check(
         verdict_between(another, |new| {
             new.products.truncate(1);
@@ -319,7 +319,7 @@ fn gold_products_come_and_go_and_may_wait_longer() {
             another.name = "sales_by_nobody".into();
             new.gold.push(another);
         }),
-        &["+ retail/sales_by_nobody: a new gold product"],
+        &["! retail/sales_by_nobody: it is new, and its table would not agree"],
     );
     check(verdict(|new| new.gold.clear()), &["~ retail/sales_by_customer: no longer kept"]);
     let longer = verdict(|new| new.gold[0].lateness_ms = 3_600_000);

@@ -1,6 +1,6 @@
 //! What other engines do to a table of ours: their paths, their commits, their files.
 
-use super::super::{FileEntry, Past, Snapshot, log};
+use super::super::{Closed, FileEntry, Past, Snapshot, log};
 use super::*;
 use arrow_array::{RecordBatch, StringArray};
 use lakeward_manifest::{Granularity, PartitionBy};
@@ -149,4 +149,89 @@ async fn who_reads_an_earlier_incarnation_is_told_of_the_later_one() {
     let error = slow.commit(&records(0, Some(7), 9), "third").await.unwrap_err();
     assert!(matches!(error, Error::Incarnation { newest: 1, .. }), "{error}");
     twin.commit(&records(1, Some(3), 5), "fourth").await.unwrap();
+}
+
+/// Other engines commit so often, write a checkpoint, and clean the log before it.
+async fn cleaned(folder: &Path, lake: &Warehouse, table: &Table, commits: u64) {
+    let newest = table.version() + commits;
+    (table.version() + 1..=newest).for_each(|version| put(folder, version, &[]));
+    let opened = Table::open(lake, "shop", table_spec()).await.unwrap();
+    assert_eq!(opened.version(), newest);
+    tokio::task::spawn_blocking(opened.checkpoint(lake)).await.unwrap();
+    (0..newest).for_each(|version| std::fs::remove_file(folder.join(PATH).join(log::entry_path(version))).unwrap());
+}
+
+fn table_spec() -> TableSpec {
+    by_country().1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_put_where_the_log_was_cleaned_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path());
+    let (layout, spec) = by_country();
+    let mut table = Table::open(&lake, "shop", spec.clone()).await.unwrap();
+    sell(&mut table, &layout, 1).await;
+    cleaned(folder.path(), &lake, &table, 4).await;
+    // It has not looked for a long time.
+    table.looked_ms = 0;
+    let partition = SourcePartition::new("receipts", 0, 0);
+    let offsets = vec![OffsetMove { partition, from: Some(1), next: 2 }];
+    let lost = table.commit(&Commit { offsets, ..Commit::default() }, "lost").await;
+    assert!(matches!(lost, Err(Error::Cleaned { version: 1, oldest: 5, .. })), "{lost:?}");
+    let mut table = Table::open(&lake, "shop", spec).await.unwrap();
+    assert_eq!(sell(&mut table, &layout, 2).await, 6);
+    // Who looked a moment ago asks nobody; who did not, and has missed nothing, goes on.
+    table.looked_ms = 0;
+    assert_eq!(sell(&mut table, &layout, 3).await, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_our_entries_said_outlasts_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path());
+    let mut table = Table::open(&lake, "shop", table_spec()).await.unwrap();
+    let partition = SourcePartition::new("receipts", 0, 0);
+    let closed = Closed { horizon_ms: Some(-5), kept_from_us: Some(70) };
+    let offsets = vec![OffsetMove { partition: partition.clone(), from: None, next: 9 }];
+    let commit = Commit { offsets, micro_batch: 90_000, closed, ..Commit::default() };
+    table.commit(&commit, "1").await.unwrap();
+    cleaned(folder.path(), &lake, &table, 30).await;
+    let mut table = Table::open(&lake, "shop", table_spec()).await.unwrap();
+    assert_eq!((table.micro_batch(), table.closed()), (90_000, closed));
+    table.find_offsets(&lake, std::slice::from_ref(&partition)).await.unwrap();
+    assert_eq!(table.offsets().get(&partition), Some(9));
+    let found = Table::find(&lake, "shop", PATH).await.unwrap().unwrap();
+    assert_eq!(found.micro_batch(), 90_000);
+    // An earlier version is no longer there to go back to.
+    let past = Past::of(&lake, "shop", PATH, 1, &[]).await;
+    assert!(matches!(past, Err(Error::Forgotten { version: 1, .. })), "{past:?}");
+}
+
+#[tokio::test]
+async fn who_moved_a_partition_is_found_behind_the_commits_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path());
+    let mut table = Table::open(&lake, "shop", table_spec()).await.unwrap();
+    let at = |partition: i32| SourcePartition::new("receipts", 0, partition);
+    let step = |partition: i32, from: Option<i64>, next| OffsetMove { partition: at(partition), from, next };
+    let by = |digest: &str| Arc::new([("retail".to_owned(), digest.to_owned())].into());
+    for (number, (digest, partition, from, next)) in
+        [("a", 0, None, 3), ("b", 0, Some(3), 5), ("c", 0, Some(5), 5)].into_iter().enumerate()
+    {
+        let commit = Commit { offsets: vec![step(partition, from, next)], modules: by(digest), ..Commit::default() };
+        table.commit(&commit, &number.to_string()).await.unwrap();
+    }
+    for next in 1..40 {
+        let offsets = vec![step(1, (next > 1).then_some(next - 1), next)];
+        table
+            .commit(&Commit { offsets, modules: by("d"), ..Commit::default() }, &format!("of 1 {next}"))
+            .await
+            .unwrap();
+    }
+    let mut table = Table::open(&lake, "shop", table_spec()).await.unwrap();
+    table.find_offsets(&lake, &[at(0)]).await.unwrap();
+    assert_eq!((table.offsets().get(&at(0)), table.digest(&at(0), "retail")), (Some(5), None));
+    table.find_modules(&at(0)).await.unwrap();
+    assert_eq!(table.digest(&at(0), "retail"), Some("b"));
 }
