@@ -57,6 +57,7 @@ pub(crate) fn cases() -> Vec<Case> {
             altered(stage, b"value > 0", b"valux > 0", &["valux", "unit_price"])
         }),
         Case::new("bad_config::two_modules_write_one_product", &[], two_owners),
+        Case::embedded("bad_config::a_module_that_does_not_fit_those_deployed", &[Need::RetailData], unfit),
         Case::new("bad_config::a_lake_that_cannot_be_written", &[], unwritable_lake),
         Case::new("bad_config::a_schema_that_no_longer_fits_its_table", &[Need::Python], changed_schema),
         Case::new("bad_config::a_topic_that_does_not_exist", &[Need::Kafka], missing_topic),
@@ -156,6 +157,27 @@ fn two_owners(stage: &Stage) -> Result<()> {
     let mut config = stage.config(&["tests/evil"])?;
     config.module("vile", &renamed).text("kafka", "brokers", NOBODY);
     refuses(stage, &config, &["evil/echoes", "vile"])
+}
+
+/// What is deployed already makes the product: the start is refused, and as often as it is; the configuration before goes on.
+fn unfit(stage: &Stage) -> Result<()> {
+    stage.broker()?.create_topic(retail::TOPIC, 1)?;
+    let before = stage.config(&["transforms/retail"])?;
+    let producer = Producer::new(&stage.broker()?.bootstrap())?;
+    producer.send(retail::TOPIC, retail::events(500)?.iter().map(retail::Event::message))?;
+    stage.until_current(&before)?;
+    let mut renamed = before.clone();
+    renamed.remove("modules.retail");
+    renamed.module("shop", &stage.product()?.variant("shop", "shop", &[])?);
+    for time in ["first", "second"] {
+        let finished = stage.call(&["run", "--until-current"], Some(&renamed.toml()))?;
+        ensure!(finished.code.is_some_and(|code| code != 0), "the {time} time it ended with {:?}", finished.code);
+        clear(&finished, &["retail/sales", "shop"])?;
+    }
+    producer.send(retail::TOPIC, retail::events(800)?[500..].iter().map(retail::Event::message))?;
+    let summary = stage.until_current(&before)?;
+    ensure!(summary.records == 300, "{summary:?}");
+    Ok(())
 }
 
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {

@@ -36,6 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Case::kafka("parking::a_failing_module_is_parked_alone", python, |stage| alone(stage, None)),
             Case::kafka("parking::several_instances_park_once", python, several),
             Case::embedded("parking::rejects_and_a_few_traps_park_nobody", &[Need::Python], spared),
+            Case::kafka("parking::a_rule_that_stops_a_product_stops_nobody_else", python, stopped),
             Case::kafka("parking::one_that_never_ends_is_given_up_on", python, endless),
         ])
         .collect()
@@ -205,6 +206,32 @@ fn spared(stage: &Stage) -> Result<()> {
     let echoes = stage.query(Engine::DuckDb, &[("e", "silver/evil/echoes")], "select count(*) as n from e")?;
     ensure!(echoes == [json!({"n": 120 + 700})], "{echoes:?}");
     audit::holds(stage, &config)
+}
+
+/// A broken rule of the kind `stop` parks its module at that record, in whatever partition; a batch job ends there.
+fn stopped(stage: &Stage) -> Result<()> {
+    let mut world = World::new(stage)?;
+    let column = "    seq: i64,\n    invoice: &'a str,";
+    let rule = format!("    #[product(expect = \"value < 4000\", on_violation = \"stop\")]\n{column}");
+    let stopping = stage.product()?.retail_variant("stopping", &[(column, &rule)])?;
+    let mut instance = stage.start(&mut world.config)?;
+    instance.wait_ready()?;
+    world.send(0..3_000)?;
+    both(&mut instance, 3_000)?;
+    order(stage, &instance, &["deploy", path(&stopping)?])?;
+    world.send(3_000..6_000)?;
+    let why = wait_parked(&mut instance)?;
+    ensure!(why.contains("product retail/sales stopped at orders/") && why.contains("value < 4000"), "{why}");
+    wait_products(&mut instance, &[("wholesale/sales", 6_000)])?;
+    let rows = stage.query(Engine::DuckDb, &[("s", SALES)], "select max(seq) as seq from s")?;
+    ensure!(rows[0]["seq"].as_i64() < Some(4_000), "{rows:?}");
+    audit::verify(stage, &world.config)?.ensure_holds().context("while it is parked")?;
+    order(stage, &instance, &["rollback", "retail"])?;
+    world.send(6_000..9_000)?;
+    both(&mut instance, 9_000)?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    same_tables(stage)?;
+    audit::holds(stage, &world.config)
 }
 
 /// Every record would hold the only worker up until its fuel is used up. Nothing of it is committed, as the active module or beside it; its

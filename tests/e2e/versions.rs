@@ -28,7 +28,10 @@ const BREAKING: [(&str, &str); 4] = [
 
 pub(crate) fn cases() -> Vec<Case> {
     let python = &[Need::Python, Need::RetailData];
-    vec![Case::kafka("versions::a_version_is_filled_beside_the_old_module", python, beside)]
+    vec![
+        Case::kafka("versions::a_version_is_filled_beside_the_old_module", python, beside),
+        Case::embedded("versions::a_product_that_is_new_in_a_module_is_made_with_all_others", python, one_more),
+    ]
 }
 
 /// The breaking module, with more of its source replaced.
@@ -102,6 +105,40 @@ fn beside(stage: &Stage) -> Result<()> {
         kinds.iter().any(|row| row["kind"] == "SALE") && kinds.iter().any(|row| row["kind"] == "sale"),
         "{kinds:?}"
     );
+    audit::holds(stage, &config)
+}
+
+/// What a running module did not make it cannot begin to make beside its rows and dead letters: not in a later version, not in an earlier one,
+/// and not under another name.
+fn one_more(stage: &Stage) -> Result<()> {
+    let events = dirty(3_000)?;
+    stage.broker()?.create_topic(retail::TOPIC, 2)?;
+    let mut config = configured_with(stage, None)?;
+    let all = "gold = [SalesByCountry, TopProducts]";
+    let fewer = stage.product()?.retail_variant("fewer", &[(all, "gold = [SalesByCountry]")])?;
+    let more = stage.product()?.module("transforms/retail")?;
+    let other = stage.product()?.variant("market", "market", &[(all, "gold = [TopProducts]")])?;
+    config.module("retail", &fewer);
+    let producer = Producer::new(&stage.broker()?.bootstrap())?;
+    let mut instance = stage.start(&mut config)?;
+    instance.wait_ready()?;
+    send(&producer, &events[..1_500])?;
+    wait_products(&mut instance, &[("retail/sales", 1_500)])?;
+    let before = modules(&instance)?;
+    let words = ["retail/top_products", "it is new", "deploy --as-version 2", "deploy --rebuild"];
+    refused(stage, &instance, &["deploy", path(&more)?], 1, &words)?;
+    refused(stage, &instance, &["deploy", path(&other)?], 1, &["silver/retail/sales already", "another name"])?;
+    ensure!(modules(&instance)? == before, "something changed: {before}");
+    order(stage, &instance, &["deploy", path(&more)?, "--rebuild"])?;
+    send(&producer, &events[1_500..])?;
+    wait_products(&mut instance, &[("retail/sales", 3_000)])?;
+    order(stage, &instance, &["deploy", path(&fewer)?])?;
+    refused(stage, &instance, &["rollback", "retail"], 1, &["state/retail/top_products", "rewind --rollback"])?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    let sum = |name: &str| format!("select cast(sum(lines) as bigint) as n from {name}");
+    let by_country = stage.query(Engine::DuckDb, &[("c", "gold/retail/sales_by_country")], &sum("c"))?;
+    let products = stage.query(Engine::DuckDb, &[("p", "gold/retail/top_products")], &sum("p"))?;
+    ensure!(by_country == products && by_country[0]["n"].as_i64() > Some(2_800), "{by_country:?} {products:?}");
     audit::holds(stage, &config)
 }
 

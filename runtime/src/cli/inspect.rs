@@ -159,7 +159,7 @@ fn on_violation(on_violation: OnViolation) -> &'static str {
         OnViolation::Warn => "else warns",
         OnViolation::Drop => "else drops the row",
         OnViolation::DeadLetter => "else a dead letter",
-        OnViolation::Stop => "else stops the product",
+        OnViolation::Stop => "else parks the module",
     }
 }
 

@@ -231,9 +231,6 @@ impl Rewind<'_> {
             next,
         };
         let offsets = stood.iter().map(step).chain([mark]).collect();
-        for file in &add {
-            table.write_file(file).await?;
-        }
         self.commit(table, Commit { remove, add, offsets, ..commit }).await
     }
 
@@ -291,7 +288,7 @@ impl Rewind<'_> {
     }
 
     /// The files of the dead-letter table that hold letters of the module from behind `offsets`, or answers to requests that were not
-    /// `answered`, and the same without these; without `answered` nothing of the module stays.
+    /// `answered`, and those without these, which are written; without `answered` nothing of the module stays.
     async fn letters_left(
         &self,
         table: &Table,
@@ -312,7 +309,12 @@ impl Rewind<'_> {
                 writer.write(left.columns().to_vec())?;
             }
             remove.push(path.clone());
-            add.extend(writer.finish()?);
+            for mut file in writer.finish()? {
+                table.write_file(&file).await?;
+                // There may be many.
+                file.bytes = bytes::Bytes::new();
+                add.push(file);
+            }
         }
         Ok((remove, add))
     }

@@ -292,7 +292,17 @@ impl Pipeline {
         self.desk().show(&mut releases).await;
         self.next.send_replace(Some(release.clone()));
         let torn = torn.under(&release.rewinds);
-        if torn.is_empty() { Ok(release) } else { releases.release_as(torn).await }
+        if torn.is_empty() {
+            return Ok(release);
+        }
+        match releases.release_as(torn).await {
+            // What they began waits, as if they could not read there, and everything else goes on.
+            Err(error) if error.remedy() == Remedy::Stop => {
+                tracing::error!(error = %chain(&error), "modules that have begun something cannot run beside the others by now");
+                Ok(release)
+            }
+            finishing => finishing,
+        }
     }
 
     /// Joins the consumer group over the topics of the modules, where there is one to join.

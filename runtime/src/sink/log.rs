@@ -368,7 +368,7 @@ impl Table {
             lines.push(json!({"add": {
                 "path": file.path,
                 "partitionValues": file.partition_values,
-                "size": file.bytes.len(),
+                "size": file.size,
                 "modificationTime": commit.at_ms,
                 "dataChange": true,
                 "stats": file.stats.to_string(),

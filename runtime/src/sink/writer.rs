@@ -37,6 +37,8 @@ pub struct DataFile {
     pub path: String,
     /// The file.
     pub bytes: bytes::Bytes,
+    /// How many bytes it has, also once they are no longer held here.
+    pub size: usize,
     /// The values of the partition columns.
     pub partition_values: HashMap<String, Option<String>>,
     /// The number of rows.
@@ -252,6 +254,7 @@ impl FileWriter {
         let folder: String = folders.collect();
         self.done.push(DataFile {
             path: format!("{folder}part-{}.snappy.parquet", uuid::Uuid::now_v7()),
+            size: bytes.len(),
             bytes: bytes.into(),
             partition_values: columns.into_iter().zip(values).collect(),
             rows: file.rows,

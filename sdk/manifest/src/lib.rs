@@ -166,7 +166,7 @@ pub enum OnViolation {
     Drop,
     /// The record becomes a dead letter.
     DeadLetter,
-    /// The product stops at this record until somebody looks.
+    /// The module is parked before this record, with all of its products, until somebody looks; a batch job ends there.
     Stop,
 }
 
