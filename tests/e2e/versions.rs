@@ -133,7 +133,7 @@ fn one_more(stage: &Stage) -> Result<()> {
     send(&producer, &events[1_500..])?;
     wait_products(&mut instance, &[("retail/sales", 3_000)])?;
     order(stage, &instance, &["deploy", path(&fewer)?])?;
-    refused(stage, &instance, &["rollback", "retail"], 1, &["state/retail/top_products", "rewind --rollback"])?;
+    refused(stage, &instance, &["rollback", "retail"], 1, &["gold/retail/top_products", "rewind --rollback"])?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     let sum = |name: &str| format!("select cast(sum(lines) as bigint) as n from {name}");
     let by_country = stage.query(Engine::DuckDb, &[("c", "gold/retail/sales_by_country")], &sum("c"))?;
