@@ -125,12 +125,7 @@ impl Metrics {
                 "Records that could not become rows.",
                 &["stage", "module"],
             ),
-            late: counters(
-                r,
-                "late_total",
-                "Rows that came after their window had closed, or whose time is too far ahead.",
-                &["product"],
-            ),
+            late: counters(r, "late_total", "Rows that came too late, or are too far ahead.", &["product"]),
             violations: counters(r, "violations_total", "Rows that broke an expectation.", &["product", "expectation"]),
             commits: keep(r, IntCounter::with_opts(opts("commits_total", "Micro-batches committed."))),
             commit_seconds: keep(r, Histogram::with_opts(commit_seconds())),

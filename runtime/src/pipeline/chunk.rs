@@ -1,5 +1,6 @@
 //! A chunk's way through the stages: decode, then for every module that reads the topic transform, contract, table and aggregate.
 
+use super::error::Stopped;
 use super::ledger::ModuleCounts;
 use super::parking::Failing;
 use super::plan::{COMMITS, DEAD_LETTERS, Input, Plan};
@@ -147,7 +148,7 @@ impl<'a> ChunkRun<'a> {
     fn stopped(&self, module: &Module, product: &str, record: u32, reason: &str) -> Error {
         // Everybody may read why a module is parked.
         let reason = if module.manifest().is_masked() { "a rule that stops it is broken" } else { reason };
-        Error::Stopped {
+        Error::Stopped(Box::new(Stopped {
             module: module.manifest().name.clone(),
             digest: Arc::clone(module.digest()),
             product: product.to_owned(),
@@ -155,7 +156,7 @@ impl<'a> ChunkRun<'a> {
             partition: self.chunk.partition(),
             offset: self.chunk.offset(record as usize),
             reason: reason.to_owned(),
-        }
+        }))
     }
 
     /// Counts the records that the ledger does not have yet.

@@ -176,23 +176,8 @@ pub enum Error {
         now: String,
     },
     /// A rule with `on_violation = "stop"` was broken. The module is parked, and the others go on; a batch job ends.
-    #[error("product {product} stopped at {topic}/{partition} offset {offset}: {reason}")]
-    Stopped {
-        /// The module.
-        module: String,
-        /// Its digest.
-        digest: std::sync::Arc<str>,
-        /// The product.
-        product: String,
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// The offset.
-        offset: i64,
-        /// The broken rule.
-        reason: String,
-    },
+    #[error("{0}")]
+    Stopped(Box<Stopped>),
     /// A module failed on so much of a chunk, and for so long, that the rest was not tried. Nothing of the micro-batch is committed: it is
     /// read again without the module, which is parked.
     #[error("module {name} is given up on: {failing}", name = .0.module, failing = .0)]
@@ -251,6 +236,26 @@ pub enum Error {
     },
 }
 
+/// Where a rule stopped a product.
+#[derive(Debug, thiserror::Error)]
+#[error("product {product} stopped at {topic}/{partition} offset {offset}: {reason}")]
+pub struct Stopped {
+    /// The module.
+    pub module: String,
+    /// Its digest.
+    pub digest: std::sync::Arc<str>,
+    /// The product.
+    pub product: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// The broken rule.
+    pub reason: String,
+}
+
 /// What to do after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
@@ -279,7 +284,7 @@ impl Error {
             Self::NoRelease => Remedy::Retry,
             // What was not committed in time is read again by whoever has the partitions now.
             Self::Grace { .. } => Remedy::Restart,
-            Self::GivenUp(_) | Self::NoWayBack { .. } | Self::Stopped { .. } => Remedy::Restart,
+            Self::GivenUp(_) | Self::NoWayBack { .. } | Self::Stopped(_) => Remedy::Restart,
             // The start finds the partition out of its log, and goes on without it.
             Self::Source(source::Error::OutOfRange { .. }) | Self::TopicChanged { .. } => Remedy::Restart,
             _ if self.is_conflict() => Remedy::Restart,
@@ -337,7 +342,7 @@ impl Error {
             | Self::OutOfLog { .. }
             | Self::Recreated { .. }
             | Self::TopicChanged { .. }
-            | Self::Stopped { .. }
+            | Self::Stopped(_)
             | Self::GivenUp(_)
             | Self::NoWayBack { .. }
             | Self::State { .. }

@@ -123,16 +123,14 @@ impl Pipeline {
                     match &error {
                         Error::GivenUp(failing) => self.desk().park_failing(failing).await,
                         Error::NoWayBack { module, digest, .. } => self.desk().park(module, digest, &text).await,
-                        Error::Stopped { module, digest, .. } if !options.until_current => {
-                            self.desk().park(module, digest, &text).await;
+                        Error::Stopped(at) if !options.until_current => {
+                            self.desk().park(&at.module, &at.digest, &text).await;
                         }
                         _ => {}
                     }
                     match error.remedy() {
                         // A batch job over something that is not there, or that stops it, has nothing to wait for.
-                        _ if options.until_current
-                            && (error.is_missing() || matches!(error, Error::Stopped { .. })) =>
-                        {
+                        _ if options.until_current && (error.is_missing() || matches!(error, Error::Stopped(_))) => {
                             self.state(State::Stopped(text));
                             return Err(error);
                         }
@@ -228,13 +226,10 @@ impl Pipeline {
         let read = release.clone();
         let may = Parting::of(options.until_current, !torn.under(&release.rewinds).is_empty());
         let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may).await?;
-        // Partitions may have been waited for, and a rewind ordered after this has to meet our commits.
-        if self.releases.lock().await.is_overtaken(&read).await? {
-            return Ok(End::Anew);
-        }
         let still = Still::open(self, &lake, &parts.whole).await?;
         let begun = parts.begun(still.as_ref(), |of| self.reads(lease.as_ref(), of));
-        let Some(held) = torn.settle(&begun, &parts.live.0.rewinds) else { return Ok(End::Anew) };
+        let held = if self.is_overtaken(&read).await? { None } else { torn.settle(&begun, &parts.live.0.rewinds) };
+        let Some(held) = held else { return Ok(End::Anew) };
         let torn_until = parts.hold(&held);
         let (rewinds, is_put_off) = (parts.live.0.rewinds.clone(), parts.is_put_off);
         let Running { mut committer, threads, mut catch_up, stuck } = parts.start(self, &lake, still.as_ref()).await?;
@@ -303,6 +298,11 @@ impl Pipeline {
             }
             finishing => finishing,
         }
+    }
+
+    /// Whether a rewind was ordered while partitions were waited for. One that is ordered after this meets our commits.
+    async fn is_overtaken(&self, release: &Release) -> Result<bool, Error> {
+        self.releases.lock().await.is_overtaken(release).await
     }
 
     /// Joins the consumer group over the topics of the modules, where there is one to join.

@@ -68,7 +68,7 @@ mod tests {
 
     /// The sample's tables at these offsets of partition 0, of which these move.
     fn find(at: [i64; 4], moved: &[usize]) -> Option<(i64, i64)> {
-        let file = ModuleFile { manifest: sample::manifest(), bytes: Vec::new().into(), digest: String::new() };
+        let file = ModuleFile { manifest: sample::manifest(), bytes: Vec::new(), digest: String::new() };
         let (subjects, of) = (Subjects::of(&[file]), SourcePartition::new("orders", 0, 0));
         let standing =
             TABLES.iter().zip(at).map(|(table, at)| ((*table).to_owned(), [(of.clone(), at)].into_iter().collect()));
