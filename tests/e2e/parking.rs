@@ -3,7 +3,7 @@
 use crate::audit;
 use crate::case::Case;
 use crate::dead_letters::{count, request, wait_executed};
-use crate::releases::{LIMIT, SALES, ask, configured_with, dirty, order, path, wait_products};
+use crate::releases::{LIMIT, SALES, ask, configured_with, dirty, order, path, wait_products, with_twin};
 use crate::rewinds::same_tables;
 use anyhow::{Context, Result, ensure};
 use lakeward_tests::config::Config;
@@ -52,12 +52,9 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn new(stage: &'a Stage) -> Result<Self> {
-        let broker = stage.broker()?;
-        broker.create_topic(retail::TOPIC, 4)?;
-        let mut config = configured_with(stage, None)?;
-        let twin = [("owner = \"retail\"", "owner = \"wholesale\"")];
-        config.module("wholesale", &stage.product()?.variant("wholesale", "wholesale", &twin)?);
-        Ok(Self { stage, config, producer: Producer::new(&broker.bootstrap())?, events: dirty(9_000)? })
+        let config = with_twin(stage, None)?;
+        let producer = Producer::new(&stage.broker()?.bootstrap())?;
+        Ok(Self { stage, config, producer, events: dirty(9_000)? })
     }
 
     /// A version that panics on two of three lines.

@@ -60,6 +60,15 @@ pub(crate) fn configured_with(stage: &Stage, fault: Option<&str>) -> Result<Conf
     Ok(config)
 }
 
+/// The retail module beside its twin, which makes the same of the same topic under another owner; the topic is there.
+pub(crate) fn with_twin(stage: &Stage, fault: Option<&str>) -> Result<Config> {
+    stage.broker()?.create_topic(retail::TOPIC, 4)?;
+    let mut config = configured_with(stage, fault)?;
+    let twin = [("owner = \"retail\"", "owner = \"wholesale\"")];
+    config.module("wholesale", &stage.product()?.variant("wholesale", "wholesale", &twin)?);
+    Ok(config)
+}
+
 /// Calls a command that asks a running instance.
 pub(crate) fn ask(stage: &Stage, instance: &Instance, arguments: &[&str]) -> Result<Finished> {
     let server = instance.server();
@@ -286,13 +295,8 @@ fn shadowed(stage: &Stage) -> Result<()> {
 /// While it is paused its products stand still and nothing else does; then it catches up, without a gap and without a doubled row.
 fn paused(stage: &Stage) -> Result<()> {
     let events = dirty(9_000)?;
-    let broker = stage.broker()?;
-    broker.create_topic(retail::TOPIC, 4)?;
-    let mut config = configured(stage)?;
-    let wholesale =
-        stage.product()?.variant("wholesale", "wholesale", &[("owner = \"retail\"", "owner = \"wholesale\"")])?;
-    config.module("wholesale", &wholesale);
-    let producer = Producer::new(&broker.bootstrap())?;
+    let mut config = with_twin(stage, None)?;
+    let producer = Producer::new(&stage.broker()?.bootstrap())?;
     let send = |part: &[Event]| producer.send(retail::TOPIC, part.iter().map(Event::message)).map(drop);
     let mut instance = stage.start(&mut config)?;
     instance.wait_ready()?;

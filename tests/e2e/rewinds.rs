@@ -2,7 +2,7 @@
 
 use crate::audit;
 use crate::case::Case;
-use crate::releases::{LIMIT, SALES, ask, configured_with, dirty, order, path, wait_products};
+use crate::releases::{LIMIT, SALES, ask, configured_with, dirty, order, path, wait_products, with_twin};
 use anyhow::{Context, Result, ensure};
 use lakeward_tests::config::Config;
 use lakeward_tests::instance::Instance;
@@ -30,19 +30,14 @@ pub(crate) fn cases() -> Vec<Case> {
 /// the end both have made the same of every record, in silver, gold, dead letters and live.
 fn undone(stage: &Stage, fault: Option<&str>) -> Result<()> {
     let events = dirty(9_000)?;
-    let broker = stage.broker()?;
-    broker.create_topic(retail::TOPIC, 4)?;
-    let mut config = configured_with(stage, fault)?;
-    let product = stage.product()?;
-    let wholesale = product.variant("wholesale", "wholesale", &[("owner = \"retail\"", "owner = \"wholesale\"")])?;
+    let mut config = with_twin(stage, fault)?;
     let refuses = "if !line.unit_price.is_positive() || line.seq % 2 == 0 {";
     let bad = [
         ("quantity: line.quantity,", "quantity: line.quantity * 2,"),
         ("if !line.unit_price.is_positive() {", refuses),
     ];
-    let bad = product.retail_variant("bad", &bad)?;
-    config.module("wholesale", &wholesale);
-    let producer = Producer::new(&broker.bootstrap())?;
+    let bad = stage.product()?.retail_variant("bad", &bad)?;
+    let producer = Producer::new(&stage.broker()?.bootstrap())?;
     let send = |part: &[Event]| producer.send(retail::TOPIC, part.iter().map(Event::message)).map(drop);
     let both = |instance: &mut Instance, offsets| {
         wait_products(instance, &[("retail/sales", offsets), ("wholesale/sales", offsets)])
@@ -108,12 +103,8 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     fn new(stage: &'a Stage) -> Result<Self> {
-        let broker = stage.broker()?;
-        broker.create_topic(retail::TOPIC, 4)?;
-        let mut config = configured_with(stage, None)?;
-        let twin = [("owner = \"retail\"", "owner = \"wholesale\"")];
-        config.module("wholesale", &stage.product()?.variant("wholesale", "wholesale", &twin)?);
-        let producer = Producer::new(&broker.bootstrap())?;
+        let mut config = with_twin(stage, None)?;
+        let producer = Producer::new(&stage.broker()?.bootstrap())?;
         let mut instance = stage.start(&mut config)?;
         instance.wait_ready()?;
         Ok(Self { stage, config, producer, events: dirty(5_000)?, instance, numbers: Vec::new() })

@@ -43,10 +43,10 @@ pub async fn first_at_or_behind(
                 let Some(topic) = topic else { continue };
                 let (source, offset) = origins.at(row);
                 // Of a dead letter, its module may stand apart from the others.
-                let of_all = super::origins::partition_of(&topic, source);
-                let own = modules.filter(|_| silver.is_none()).map(|modules| of_all.of_reader(modules.value(row)));
-                let is_behind = |of: &SourcePartition| from.get(of).is_some_and(|from| offset >= *from);
-                if is_behind(&of_all) || own.as_ref().is_some_and(is_behind) {
+                let module = modules.filter(|_| silver.is_none()).map(|modules| modules.value(row));
+                let partition = super::origins::partition_of(&topic, source);
+                let is_of = |reader: &Option<Arc<str>>| reader.is_none() || reader.as_deref() == module;
+                if from.iter().any(|(of, from)| offset >= *from && of.of_all() == partition && is_of(&of.reader)) {
                     return Ok(Some(show(&topic, source, offset)));
                 }
             }

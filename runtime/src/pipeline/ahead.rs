@@ -14,7 +14,7 @@ pub(super) fn rows(
 ) -> Option<BooleanBuffer> {
     let bound_ms = i64::try_from(bound.as_millis()).unwrap_or(i64::MAX);
     let limit_us = |timestamp_ms: i64| timestamp_ms.saturating_add(bound_ms).saturating_mul(1_000);
-    let latest_us = *times_us.iter().max()?;
+    let latest_us = times_us.iter().copied().fold(i64::MIN, i64::max);
     // Of nearly all chunks no row is ahead of the oldest record.
     if latest_us <= limit_us(chunk.oldest_ms()?) {
         return None;

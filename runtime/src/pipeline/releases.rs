@@ -227,13 +227,6 @@ impl Releases {
         self.release_with(None).await
     }
 
-    /// Whether a rewind or a rebuild was ordered since `release` was read: tables that were opened after that may be what it left, for other
-    /// modules than those of the release.
-    pub(super) async fn is_overtaken(&mut self, release: &Release) -> Result<bool, Error> {
-        self.refresh().await?;
-        Ok(self.release().await?.rewinds != release.rewinds)
-    }
-
     /// Whether the tables take what a release writes, or are to be made anew. A manifest says only what the module before wrote, a table has
     /// columns of all before that. Tables that `running` writes alike need no look.
     pub(super) async fn check_tables(&self, release: &Release, running: Option<&Plan>) -> Result<(), Error> {

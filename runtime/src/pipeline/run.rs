@@ -13,6 +13,7 @@ use super::{Error, Pipeline, Remedy, rewind};
 use crate::checkpoint::SourcePartition;
 use crate::clock;
 use crate::config::Sharing;
+use crate::release::Target;
 use crate::serve::orders::Asked;
 use crate::serve::status::{Failure, State};
 use crate::serve::{Readiness, Time};
@@ -223,12 +224,12 @@ impl Pipeline {
             }
         };
         let opened = session::open(&self.config, &release, &lake, tables, found, lease.as_ref(), gone).await?;
-        let read = release.clone();
+        let rewinds = release.rewinds.clone();
         let may = Parting::of(options.until_current, !torn.under(&release.rewinds).is_empty());
         let mut parts = Parts::of(self, release, opened, &lake, lease.as_ref(), gone, may).await?;
         let still = Still::open(self, &lake, &parts.whole).await?;
         let begun = parts.begun(still.as_ref(), |of| self.reads(lease.as_ref(), of));
-        let held = if self.is_overtaken(&read).await? { None } else { torn.settle(&begun, &parts.live.0.rewinds) };
+        let held = if self.is_overtaken(&rewinds).await? { None } else { torn.settle(&begun, &parts.live.0.rewinds) };
         let Some(held) = held else { return Ok(End::Anew) };
         let torn_until = parts.hold(&held);
         let (rewinds, is_put_off) = (parts.live.0.rewinds.clone(), parts.is_put_off);
@@ -301,8 +302,10 @@ impl Pipeline {
     }
 
     /// Whether a rewind was ordered while partitions were waited for. One that is ordered after this meets our commits.
-    async fn is_overtaken(&self, release: &Release) -> Result<bool, Error> {
-        self.releases.lock().await.is_overtaken(release).await
+    async fn is_overtaken(&self, rewinds: &[(String, i64, Target)]) -> Result<bool, Error> {
+        let mut releases = self.releases.lock().await;
+        releases.refresh().await?;
+        Ok(releases.release().await?.rewinds != rewinds)
     }
 
     /// Joins the consumer group over the topics of the modules, where there is one to join.

@@ -21,6 +21,17 @@ impl Closed {
         }
     }
 
+    /// The same where nothing is closed by saying so: what was said before is taken back.
+    pub(super) fn or_nothing(self) -> Self {
+        Self { horizon_ms: self.horizon_ms.or(Some(i64::MIN)), kept_from_us: self.kept_from_us.or(Some(i64::MIN)) }
+    }
+
+    /// As [`Self::or_nothing`] was written.
+    pub(super) fn without_nothing(self) -> Self {
+        let said = |value: &i64| *value != i64::MIN;
+        Self { horizon_ms: self.horizon_ms.filter(said), kept_from_us: self.kept_from_us.filter(said) }
+    }
+
     /// As a commit's info has it.
     pub(super) fn parse(info: &Value) -> Self {
         Self { horizon_ms: info["horizonMs"].as_i64(), kept_from_us: info["keptFromUs"].as_i64() }

@@ -51,7 +51,7 @@ impl Lasting {
         let read = async |fact: &str| state.transaction_version(log, app_id(pipeline, fact)).await;
         Ok(Self {
             micro_batch: read(MICRO_BATCH).await?,
-            closed: Closed { horizon_ms: read(HORIZON).await?, kept_from_us: read(KEPT_FROM).await? },
+            closed: Closed { horizon_ms: read(HORIZON).await?, kept_from_us: read(KEPT_FROM).await? }.without_nothing(),
             rows_added: read(ROWS_ADDED).await?.map(i64::cast_unsigned),
         })
     }

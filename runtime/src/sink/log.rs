@@ -8,6 +8,7 @@ use super::closed::Closed;
 use super::lasting::Lasting;
 use super::metadata::Metadata;
 use super::table::{FileEntry, Table};
+use super::warehouse::TableStore;
 use super::writer::DataFile;
 use crate::checkpoint::SourcePartition;
 use crate::clock::Clock;
@@ -15,7 +16,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How a commit names its writer.
@@ -30,6 +31,24 @@ pub(super) fn entry_path(version: u64) -> String {
 fn version_of(name: &str) -> Option<u64> {
     let digits = name.get(..20)?;
     (digits.bytes().all(|byte| byte.is_ascii_digit()) && name[20..].starts_with('.')).then(|| digits.parse().ok())?
+}
+
+/// The names of the files of a table's log.
+pub(super) async fn names(store: &TableStore) -> Result<Vec<String>, Error> {
+    let files = store.store.list(Some(&Path::from("_delta_log")));
+    let names = files.try_filter_map(async |found| Ok(found.location.filename().map(str::to_owned)));
+    names.try_collect().await.map_err(Error::Store)
+}
+
+/// Whether a log of these files still says what a version was: its entries go back to the first one, or to a checkpoint.
+pub(super) fn leads_to(names: &[String], version: u64) -> bool {
+    let of = |is_it: fn(&str) -> bool| {
+        let found = names.iter().filter(move |name| is_it(name.get(20..).unwrap_or_default()));
+        found.filter_map(|name| version_of(name)).filter(|found| *found <= version).collect::<BTreeSet<u64>>()
+    };
+    let (entries, checkpoints) = (of(|rest| rest == ".json"), of(|rest| rest.starts_with(".checkpoint.")));
+    let gap = (0..=version).rev().find(|version| !entries.contains(version));
+    gap.is_none_or(|gap| checkpoints.iter().any(|checkpoint| *checkpoint >= gap))
 }
 
 /// Who has looked at the end of a log within this time has missed nothing of it: no log is cleaned as fast.
@@ -226,7 +245,8 @@ impl Table {
     /// cleaned since: what is put in their place nobody ever reads.
     async fn goes_on(&mut self) -> Result<bool, Error> {
         let now_ms = Clock::system().now_ms();
-        if now_ms - std::mem::replace(&mut self.looked_ms, now_ms) < UNSEEN_MS {
+        if now_ms - self.looked_ms < UNSEEN_MS {
+            self.looked_ms = now_ms;
             return Ok(false);
         }
         let (folder, own) = (Path::from("_delta_log"), Path::from(entry_path(self.version)));
@@ -234,7 +254,11 @@ impl Table {
         let versions = later.try_filter_map(async |found| Ok(found.location.filename().and_then(version_of)));
         let versions: Vec<u64> = versions.try_collect().await.map_err(Error::Store)?;
         match versions.into_iter().filter(|version| *version > self.version).min() {
-            None => Ok(false),
+            // Only now: whoever tries again after a failure has not looked either.
+            None => {
+                self.looked_ms = now_ms;
+                Ok(false)
+            }
             Some(next) if next == self.version + 1 => Ok(true),
             Some(oldest) => Err(Error::Cleaned { table: self.spec.path.clone(), version: self.version, oldest }),
         }
@@ -359,7 +383,8 @@ impl Table {
             lines.push(json!({"txn": {"appId": step.partition.app_id(&self.pipeline), "version": step.next}}));
         }
         let micro_batch = Some(commit.micro_batch.max(self.micro_batch()));
-        lines.extend(Lasting { micro_batch, closed: commit.closed, rows_added }.actions(&self.pipeline));
+        let closed = if commit.is_rewind { commit.closed.or_nothing() } else { self.closed().and(commit.closed) };
+        lines.extend(Lasting { micro_batch, closed, rows_added }.actions(&self.pipeline));
         for path in &commit.remove {
             lines.push(self.render_remove(path, commit.at_ms));
         }
@@ -387,5 +412,24 @@ impl Table {
             remove["partitionValues"] = json!(file.partition_values);
         }
         json!({"remove": remove})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_leads_to_a_version_from_its_start_or_a_checkpoint() {
+        let leads = |entries: &[u64], checkpoints: &[u64], version| {
+            let entries = entries.iter().map(|version| format!("{version:020}.json"));
+            let checkpoints = checkpoints.iter().map(|version| format!("{version:020}.checkpoint.parquet"));
+            let names: Vec<String> = entries.chain(checkpoints).chain(["_last_checkpoint".to_owned()]).collect();
+            leads_to(&names, version)
+        };
+        assert!(leads(&[0, 1, 2], &[], 2) && !leads(&[0, 1, 2], &[], 3));
+        assert!(!leads(&[4, 5, 6], &[], 5) && !leads(&[4, 5, 6], &[6], 5));
+        assert!(leads(&[4, 5, 6], &[4], 5) && leads(&[4, 5, 6], &[3], 5) && leads(&[6], &[5], 5));
+        assert!(!leads(&[2, 4, 5], &[2], 5));
     }
 }

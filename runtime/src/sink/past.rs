@@ -49,11 +49,11 @@ impl Past {
         let log_error = |source| Error::Log { table: path.to_owned(), source: Box::new(source) };
         let mut delta = DeltaTable::new(lake.log_store(path));
         if let Err(source) = delta.load_version(version).await {
-            // Where the table itself can be read, it is the way back to that version that is gone.
-            let newest = DeltaTable::new(lake.log_store(path)).load().await;
-            return Err(match newest {
-                Ok(()) => Error::Forgotten { table: path.to_owned(), version },
-                Err(_) => log_error(source),
+            let is_there = log::leads_to(&log::names(&lake.table_store(path)).await?, version);
+            return Err(if is_there {
+                log_error(source)
+            } else {
+                Error::Forgotten { table: path.to_owned(), version }
             });
         }
         let state = delta.snapshot().map_err(log_error)?;
