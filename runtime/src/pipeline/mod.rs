@@ -16,6 +16,7 @@ mod floors;
 mod gold;
 mod history;
 mod horizon;
+mod incarnations;
 mod lane;
 mod ledger;
 mod letters;

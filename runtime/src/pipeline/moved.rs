@@ -48,12 +48,14 @@ impl Committer {
             let before: Vec<Option<i64>> = own.iter().map(|of| table.offsets().get(of)).collect();
             table.catch_up(None).await?;
             for (partition, before) in own.into_iter().zip(before) {
-                let renewed = table
-                    .offsets()
-                    .iter()
-                    .any(|(of, _)| of.topic == partition.topic && of.incarnation > partition.incarnation);
-                if table.offsets().get(partition) != before || renewed {
+                if table.offsets().get(partition) != before {
                     return Err(moved(table, partition, before));
+                }
+                let of_topic = table.offsets().iter().filter(|(of, _)| of.topic == partition.topic);
+                let newest = of_topic.map(|(of, _)| of.incarnation).max().unwrap_or(0);
+                if newest > partition.incarnation {
+                    let (table, partition) = (table.path().to_owned(), partition.clone());
+                    return Err(Error::Sink(sink::Error::Incarnation { table, partition, newest }));
                 }
             }
         }

@@ -4,6 +4,7 @@
 use super::Error;
 use super::commit::chain;
 use super::history::{first_read, rows, since_rebuilt};
+use super::incarnations::Incarnations;
 use super::target::{gone, own_tables, reach, reads, starts, with_bronze};
 use crate::checkpoint::SourcePartition;
 use crate::config::Config;
@@ -26,21 +27,19 @@ pub(super) async fn find(
     let mut first = first_read(since_rebuilt(&rows, &old.name), &old.name);
     // Where it was rebuilt and has read nothing since, the rebuild did not do what it was to.
     let ever = first_read(&rows, &old.name);
-    let is_newest =
-        |of: &SourcePartition| !ever.keys().any(|other| other.topic == of.topic && other.incarnation > of.incarnation);
-    for (of, from) in ever.iter().filter(|(of, _)| reads(new, of) && is_newest(of)) {
+    let unavailable = |error: Error| Refusal::Unavailable(chain(&error));
+    let topics: Vec<&str> = new.inputs.iter().map(|input| &*input.topic).collect();
+    let incarnations = Incarnations::find(config, lake, &rows, &topics).await.map_err(unavailable)?;
+    for (of, from) in ever.iter().filter(|(of, _)| reads(new, of) && !incarnations.is_gone(of)) {
         first.entry(of.clone()).or_insert(*from);
     }
-    let is_gone =
-        |of: &SourcePartition| first.keys().any(|other| other.topic == of.topic && other.incarnation > of.incarnation);
-    let logs =
-        tokio::task::block_in_place(|| starts(config, new)).map_err(|error| Refusal::Unavailable(chain(&error)))?;
-    let there: Vec<SourcePartition> = first.keys().filter(|of| !is_gone(of)).cloned().collect();
+    let logs = tokio::task::block_in_place(|| starts(config, new)).map_err(unavailable)?;
+    let there: Vec<SourcePartition> = first.keys().filter(|of| !incarnations.is_gone(of)).cloned().collect();
     let starts = with_bronze(config, lake, &there, &logs).await.map_err(failed)?;
     let mut lines = tables(config, lake, old, new).await.map_err(failed)?;
     let mut target = Target { rebuild: true, takes_what_is_left: yes, ..Target::default() };
     for (of, first_read) in &first {
-        let is_gone = is_gone(of);
+        let is_gone = incarnations.is_gone(of);
         let start = starts.get(&(of.topic.to_string(), of.partition)).copied().filter(|_| !is_gone);
         let cut = gone(&starts, of, *first_read);
         target.offsets.insert(of.to_string(), start.unwrap_or(*first_read));

@@ -4,6 +4,7 @@ use super::Error;
 use super::commit::chain;
 use super::cut::{Around, Cut};
 use super::history::{Row, first_read, last_read, leave_out_undone, rows, since_rebuilt};
+use super::incarnations::Incarnations;
 use super::session;
 use crate::checkpoint::SourcePartition;
 use crate::config::Config;
@@ -43,7 +44,10 @@ pub(super) async fn find(
     let chosen = choose(&rows, &made, &manifest.name, to, now_ms)?;
     let history = Around { config, lake, manifest, rows: &rows, first: &first };
     let Cut { at, offsets, tables } = history.cut(&chosen).await?;
-    readable(config, lake, manifest, &rows, &first, &offsets).await?;
+    let topics: Vec<&str> = manifest.inputs.iter().map(|input| &*input.topic).collect();
+    let incarnations = Incarnations::find(config, lake, &all, &topics).await;
+    let incarnations = incarnations.map_err(|error| Refusal::Unavailable(chain(&error)))?;
+    readable(&history, &incarnations, &offsets).await?;
     let (stay, own) = (&rows[at], own_tables(manifest));
     let mut lines = Vec::new();
     if at != chosen.at {
@@ -151,20 +155,15 @@ fn choose<'a>(rows: &[Row], made: &[Row], module: &str, to: &'a str, now_ms: i64
 
 /// Whether everything from there on can still be read, from a topic's log or from bronze before it.
 async fn readable(
-    config: &Config,
-    lake: &Warehouse,
-    manifest: &Manifest,
-    rows: &[Row],
-    first: &BTreeMap<SourcePartition, i64>,
+    around: &Around<'_>,
+    incarnations: &Incarnations,
     offsets: &BTreeMap<String, i64>,
 ) -> Result<(), Refusal> {
+    let Around { config, lake, manifest, rows, first } = around;
     let failed = |error: Error| Refusal::Unavailable(chain(&error));
     let logs = tokio::task::block_in_place(|| starts(config, manifest)).map_err(failed)?;
-    let partitions: Vec<SourcePartition> = offsets.keys().filter_map(|of| SourcePartition::parse(of)).collect();
-    let is_old = |of: &SourcePartition| {
-        partitions.iter().any(|other| other.topic == of.topic && other.incarnation > of.incarnation)
-    };
-    let (old, there): (Vec<_>, Vec<_>) = partitions.iter().cloned().partition(is_old);
+    let partitions = offsets.keys().filter_map(|of| SourcePartition::parse(of));
+    let (old, there): (Vec<_>, Vec<_>) = partitions.partition(|of| incarnations.is_gone(of));
     let read = last_read(rows, &manifest.name);
     for of in old {
         let (next, stands) = (offsets.get(&of.to_string()).copied(), read.get(&of).copied());

@@ -1,0 +1,90 @@
+//! Which records of a topic are gone because the topic was deleted and made anew.
+
+use super::Error;
+use super::history::Row;
+use super::session;
+use crate::checkpoint::SourcePartition;
+use crate::config::Config;
+use crate::sink::{Snapshot, Warehouse, system};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long the broker may take to say which topics it has.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// By topic: the first incarnation whose records are not gone.
+#[derive(Debug, Default)]
+pub(super) struct Incarnations(BTreeMap<String, u32>);
+
+impl Incarnations {
+    /// The newest incarnation that any row of the commits table names; none of those where the broker has another topic of that name by now,
+    /// whose records nobody has read. It waits for brokers.
+    pub(super) async fn find(config: &Config, lake: &Warehouse, rows: &[Row], topics: &[&str]) -> Result<Self, Error> {
+        let commits = Snapshot::open(lake, &config.pipeline, system::COMMITS, None).await?;
+        let stored = commits.map(|commits| commits.topic_ids().clone()).unwrap_or_default();
+        let found = tokio::task::block_in_place(|| ask(config, topics))?;
+        Ok(Self::new(rows, &stored, &found))
+    }
+
+    /// The same where the tables have `stored` these ids, by `orders#0`, and the broker has those, by `orders`.
+    fn new(rows: &[Row], stored: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Self {
+        let mut first = BTreeMap::new();
+        for of in rows.iter().flat_map(|row| row.offsets.keys()).filter_map(|of| SourcePartition::parse(of)) {
+            let first = first.entry(of.topic.to_string()).or_insert(0);
+            *first = of.incarnation.max(*first);
+        }
+        for (topic, first) in &mut first {
+            let ids = stored.get(&format!("{topic}#{first}")).zip(found.get(topic));
+            *first += u32::from(ids.is_some_and(|(stored, found)| stored != found));
+        }
+        Self(first)
+    }
+
+    /// Whether what was read of a partition cannot be read again.
+    pub(super) fn is_gone(&self, of: &SourcePartition) -> bool {
+        self.0.get(&*of.topic).is_some_and(|first| of.incarnation < *first)
+    }
+}
+
+/// The ids of topics that come from brokers.
+fn ask(config: &Config, topics: &[&str]) -> Result<BTreeMap<String, String>, Error> {
+    let is_of_broker = |topic: &&str| config.topics.get(*topic).is_none_or(|settings| settings.path.is_none());
+    let topics: Vec<&str> = topics.iter().copied().filter(is_of_broker).collect();
+    match topics.first() {
+        Some(first) => Ok(session::connect(config, first)?.topic_ids().ask(&topics, ANSWER)?),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_an_earlier_topic_are_gone() {
+        let row = |of: &str| Row {
+            micro_batch: 1,
+            kind: system::CommitKind::MicroBatch.name().to_owned(),
+            at_ms: 0,
+            offsets: [(of.to_owned(), [0, 10])].into(),
+            tables: BTreeMap::new(),
+            modules: BTreeMap::new(),
+        };
+        let ids = |key: &str, id: &str| BTreeMap::from([(key.to_owned(), id.to_owned())]);
+        let check = |rows: &[&str], stored: &str, found: &str, gone: [bool; 2]| {
+            let rows: Vec<Row> = rows.iter().map(|of| row(of)).collect();
+            let newest = rows.len() - 1;
+            let incarnations =
+                Incarnations::new(&rows, &ids(&format!("orders#{newest}"), stored), &ids("orders", found));
+            let is_gone = |incarnation| incarnations.is_gone(&SourcePartition::new("orders", incarnation, 3));
+            assert_eq!([is_gone(0), is_gone(1)], gone, "{incarnations:?}");
+        };
+        check(&["orders#0/0"], "a", "a", [false, false]);
+        check(&["orders#0/0"], "a", "b", [true, false]);
+        // Whoever moved it, and whichever partition.
+        check(&["orders#0/3", "orders#1/0@wholesale"], "b", "b", [true, false]);
+        check(&["orders#0/3", "orders#1/0"], "b", "c", [true, true]);
+        let unknown = Incarnations::new(&[row("orders#0/0")], &BTreeMap::new(), &ids("orders", "a"));
+        assert!(!unknown.is_gone(&SourcePartition::new("orders", 0, 0)));
+    }
+}
