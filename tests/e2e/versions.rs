@@ -130,10 +130,25 @@ fn one_more(stage: &Stage) -> Result<()> {
     refused(stage, &instance, &["deploy", path(&other)?], 1, &["silver/retail/sales already", "another name"])?;
     ensure!(modules(&instance)? == before, "something changed: {before}");
     order(stage, &instance, &["deploy", path(&more)?, "--rebuild"])?;
-    send(&producer, &events[1_500..])?;
-    wait_products(&mut instance, &[("retail/sales", 3_000)])?;
+    send(&producer, &events[1_500..2_000])?;
+    wait_products(&mut instance, &[("retail/sales", 2_000), ("retail/top_products", 2_000)])?;
+    let newest = |instance: &Instance| -> Result<String> {
+        Ok(instance.get("/v1/status")?.json()?["commits"]["micro_batch"].to_string())
+    };
+    let standing = newest(&instance)?;
+    // A version that leaves a product out, and the way back with what the product had.
     order(stage, &instance, &["deploy", path(&fewer)?])?;
     refused(stage, &instance, &["rollback", "retail"], 1, &["gold/retail/top_products", "rewind --rollback"])?;
+    send(&producer, &events[2_000..2_500])?;
+    wait_products(&mut instance, &[("retail/sales", 2_500)])?;
+    let (before, late) = (modules(&instance)?, newest(&instance)?);
+    let left =
+        [&format!("/retail/top_products was left out: the last that wrote it is {standing}"), "deploy --rebuild"];
+    refused(stage, &instance, &["rewind", "retail", "--to", &late, "--rollback"], 1, &left)?;
+    ensure!(modules(&instance)? == before, "something changed: {before}");
+    order(stage, &instance, &["rewind", "retail", "--to", &standing, "--rollback"])?;
+    send(&producer, &events[2_500..])?;
+    wait_products(&mut instance, &[("retail/sales", 3_000)])?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     let sum = |name: &str| format!("select cast(sum(lines) as bigint) as n from {name}");
     let by_country = stage.query(Engine::DuckDb, &[("c", "gold/retail/sales_by_country")], &sum("c"))?;

@@ -130,9 +130,13 @@ impl<'a> ChunkRun<'a> {
         for (level, line) in &outcome.lines {
             log_line(module.manifest().name.as_str(), *level, line);
         }
-        if let Some(stopped) = &outcome.stopped {
-            let product = &plan.products[input.products[stopped.product]];
-            return Err(self.stopped(module, &product.path, events.rows[stopped.event as usize], &stopped.reason));
+        for stopped in &outcome.stopped {
+            let (product, record) =
+                (&plan.products[input.products[stopped.product]], events.rows[stopped.event as usize]);
+            // What the table has of it already is of a version without the rule.
+            if record as usize >= self.first(product.table) {
+                return Err(self.stopped(module, &product.path, record, &stopped.reason));
+            }
         }
         for (product, counts) in &outcome.violations {
             let totals = &mut self.worker.counts.violations[input.products[*product]];

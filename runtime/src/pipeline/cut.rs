@@ -27,7 +27,10 @@ pub(super) struct Cut {
 pub(super) struct Around<'a> {
     pub(super) config: &'a Config,
     pub(super) lake: &'a Warehouse,
-    pub(super) manifest: &'a Manifest,
+    /// What is active now.
+    pub(super) active: &'a Manifest,
+    /// What reads on from there: that, or what was active before it.
+    pub(super) next: &'a Manifest,
     pub(super) rows: &'a [Row],
     pub(super) first: &'a BTreeMap<SourcePartition, i64>,
 }
@@ -36,7 +39,7 @@ impl Around<'_> {
     /// The cut at the chosen row, or at the first one before it that is whole: of several instances, each commits its tables one after the
     /// other, so that where one has its row, another's rows may be in some of the tables and not in the rest.
     pub(super) async fn cut(&self, chosen: &Chosen<'_>) -> Result<Cut, Refusal> {
-        let name = &self.manifest.name;
+        let name = &self.active.name;
         let is_its = |at: &usize| self.rows[*at].is_micro_batch() && self.rows[*at].modules.contains_key(name);
         for at in (0..=chosen.at).rev().filter(is_its).take(MOST_STEPS) {
             let offsets = self.offsets(at).await?;
@@ -55,16 +58,14 @@ impl Around<'_> {
 
     /// Where the module stood in each partition when the row was committed.
     async fn offsets(&self, at: usize) -> Result<BTreeMap<String, i64>, Refusal> {
-        let Self { config, lake, manifest, rows, first } = self;
+        let Self { config, lake, active, rows, first, .. } = self;
         let failed = |error: crate::sink::Error| Refusal::Unavailable(chain(&Error::from(error)));
         let stay = &rows[at];
         let named: Checkpoint = stay
             .offsets
             .iter()
             .filter_map(|(of, [_, next])| Some((SourcePartition::parse(of)?, *next)))
-            .filter(|(of, _)| {
-                of.reader.as_deref().is_none_or(|reader| *reader == *manifest.name) && reads(manifest, of)
-            })
+            .filter(|(of, _)| of.reader.as_deref().is_none_or(|reader| *reader == *active.name) && self.reads(of))
             .collect();
         let version =
             find_commit(lake, &config.pipeline, system::COMMITS, stay.micro_batch, &named).await.map_err(failed)?;
@@ -74,13 +75,36 @@ impl Around<'_> {
                 stay.micro_batch
             )));
         };
-        let had_read = first_read(&rows[..=at], &manifest.name);
-        stood(config, lake, manifest, first, &had_read, version).await.map_err(failed)
+        let had_read = first_read(&rows[..=at], &active.name);
+        let own = first.keys().map(|of| of.of_reader(&active.name));
+        let known: Vec<SourcePartition> = first.keys().cloned().chain(own).collect();
+        let past = Past::of(lake, &config.pipeline, system::COMMITS, version, &known).await.map_err(failed)?;
+        // A partition of which the module had read nothing then is read from its beginning, however far others were.
+        let stood = |(of, first): (&SourcePartition, &i64)| {
+            let of_all = || past.offsets.get(of).filter(|_| had_read.contains_key(of));
+            let next = past.offsets.get(&of.of_reader(&active.name)).or_else(of_all);
+            (of.to_string(), next.unwrap_or(*first))
+        };
+        Ok(first.iter().filter(|(of, _)| self.reads(of)).map(stood).collect())
+    }
+
+    /// Whether the module reads the partition's topic, now or then.
+    fn reads(&self, of: &SourcePartition) -> bool {
+        reads(self.active, of) || reads(self.next, of)
+    }
+
+    /// The tables that are the module's own, now or then.
+    pub(super) fn own_tables(&self) -> Vec<String> {
+        let mut own = own_tables(self.active);
+        let left = own_tables(self.next).into_iter().filter(|path| !own.contains(path));
+        let left: Vec<String> = left.collect();
+        own.extend(left);
+        own
     }
 
     /// Whether rows of a digest would stay that were committed with a higher number, but before.
     fn stays(&self, at: usize, offsets: &BTreeMap<String, i64>, digest: &str) -> bool {
-        let name = &self.manifest.name;
+        let name = &self.active.name;
         let later =
             self.rows[at + 1..].iter().filter(|row| row.modules.get(name).is_some_and(|of| of.starts_with(digest)));
         later.into_iter().any(|row| {
@@ -95,33 +119,12 @@ impl Around<'_> {
         at: usize,
         offsets: &BTreeMap<String, i64>,
     ) -> Result<Option<BTreeMap<String, u64>>, Refusal> {
-        let own = own_tables(self.manifest);
+        let own = self.own_tables();
         let tables = self.rows[at].tables.iter();
         let tables = tables.filter(|(path, _)| own.contains(path) || *path == system::DEAD_LETTERS);
         let tables = tables.map(|(path, version)| (path.clone(), *version)).collect();
-        let had_read = first_read(&self.rows[..=at], &self.manifest.name);
-        let found = versions(self.config, self.lake, self.manifest, tables, offsets, &had_read).await;
+        let had_read = first_read(&self.rows[..=at], &self.active.name);
+        let found = versions(self.config, self.lake, self.active, tables, offsets, &had_read).await;
         found.map_err(|error| Refusal::Unavailable(chain(&Error::from(error))))
     }
-}
-
-/// Where the module stood at a version of the commits table in each partition that it has read by now, the `first` record of each being
-/// known. A partition that it `had_read` nothing of then is read from that on, however far others were.
-async fn stood(
-    config: &Config,
-    lake: &Warehouse,
-    manifest: &Manifest,
-    first: &BTreeMap<SourcePartition, i64>,
-    had_read: &BTreeMap<SourcePartition, i64>,
-    version: u64,
-) -> Result<BTreeMap<String, i64>, crate::sink::Error> {
-    let own = first.keys().map(|of| of.of_reader(&manifest.name));
-    let known: Vec<SourcePartition> = first.keys().cloned().chain(own).collect();
-    let past = Past::of(lake, &config.pipeline, system::COMMITS, version, &known).await?;
-    let stood = |(of, first): (&SourcePartition, &i64)| {
-        let of_all = || past.offsets.get(of).filter(|_| had_read.contains_key(of));
-        let next = past.offsets.get(&of.of_reader(&manifest.name)).or_else(of_all);
-        (of.to_string(), next.unwrap_or(*first))
-    };
-    Ok(first.iter().filter(|(of, _)| reads(manifest, of)).map(stood).collect())
 }

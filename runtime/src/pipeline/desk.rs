@@ -202,7 +202,7 @@ impl Desk {
                 "the rewind of module {name} that was ordered before is under way: `lakeward modules {name}` says when it is done"
             )));
         }
-        let finding = target::find(releases.config(), &lake, manifest, to, self.clock.now_ms());
+        let finding = target::find(releases.config(), &lake, [manifest, from.manifest()], to, self.clock.now_ms());
         let (mut target, changes) =
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(finding))?;
         let left = target::own_tables(from.manifest());

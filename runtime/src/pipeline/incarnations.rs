@@ -6,7 +6,8 @@ use super::session;
 use crate::checkpoint::SourcePartition;
 use crate::config::Config;
 use crate::sink::{Snapshot, Warehouse, system};
-use std::collections::BTreeMap;
+use lakeward_manifest::Manifest;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long the broker may take to say which topics it has.
@@ -17,25 +18,38 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(super) struct Incarnations(BTreeMap<String, u32>);
 
 impl Incarnations {
-    /// The newest incarnation that any row of the commits table names; none of those where the broker has another topic of that name by now,
-    /// whose records nobody has read. It waits for brokers.
-    pub(super) async fn find(config: &Config, lake: &Warehouse, rows: &[Row], topics: &[&str]) -> Result<Self, Error> {
-        let commits = Snapshot::open(lake, &config.pipeline, system::COMMITS, None).await?;
-        let stored = commits.map(|commits| commits.topic_ids().clone()).unwrap_or_default();
-        let found = tokio::task::block_in_place(|| ask(config, topics))?;
+    /// The newest incarnation that any row of the commits table names; none of those where the broker has another topic of that name by now
+    /// than the tables know, whose records nobody has read. The module's own tables know it as well as the commits table, and longer where
+    /// that one's commits are of other topics since. It waits for brokers.
+    pub(super) async fn find(
+        config: &Config,
+        lake: &Warehouse,
+        rows: &[Row],
+        module: &Manifest,
+        own: &[String],
+    ) -> Result<Self, Error> {
+        let mut stored = BTreeSet::new();
+        for path in own.iter().map(String::as_str).chain([system::COMMITS]) {
+            if let Some(table) = Snapshot::open(lake, &config.pipeline, path, None).await? {
+                stored.extend(table.topic_ids().clone());
+            }
+        }
+        let topics: Vec<&str> = module.inputs.iter().map(|input| &*input.topic).collect();
+        let found = tokio::task::block_in_place(|| ask(config, &topics))?;
         Ok(Self::new(rows, &stored, &found))
     }
 
     /// The same where the tables have `stored` these ids, by `orders#0`, and the broker has those, by `orders`.
-    fn new(rows: &[Row], stored: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Self {
+    fn new(rows: &[Row], stored: &BTreeSet<(String, String)>, found: &BTreeMap<String, String>) -> Self {
         let mut first = BTreeMap::new();
         for of in rows.iter().flat_map(|row| row.offsets.keys()).filter_map(|of| SourcePartition::parse(of)) {
             let first = first.entry(of.topic.to_string()).or_insert(0);
             *first = of.incarnation.max(*first);
         }
         for (topic, first) in &mut first {
-            let ids = stored.get(&format!("{topic}#{first}")).zip(found.get(topic));
-            *first += u32::from(ids.is_some_and(|(stored, found)| stored != found));
+            let (of_topic, found) = (format!("{topic}#{first}"), found.get(topic));
+            let is_other = |(of, id): &(String, String)| *of == of_topic && found.is_some_and(|found| found != id);
+            *first += u32::from(stored.iter().any(is_other));
         }
         Self(first)
     }
@@ -70,12 +84,13 @@ mod tests {
             tables: BTreeMap::new(),
             modules: BTreeMap::new(),
         };
-        let ids = |key: &str, id: &str| BTreeMap::from([(key.to_owned(), id.to_owned())]);
-        let check = |rows: &[&str], stored: &str, found: &str, gone: [bool; 2]| {
+        let ids = |key: &str, id: &str| (key.to_owned(), id.to_owned());
+        let found = |id: &str| BTreeMap::from([ids("orders", id)]);
+        let check = |rows: &[&str], stored: &str, has: &str, gone: [bool; 2]| {
             let rows: Vec<Row> = rows.iter().map(|of| row(of)).collect();
             let newest = rows.len() - 1;
-            let incarnations =
-                Incarnations::new(&rows, &ids(&format!("orders#{newest}"), stored), &ids("orders", found));
+            let stored = BTreeSet::from([ids(&format!("orders#{newest}"), stored), ids("shipments#0", "s")]);
+            let incarnations = Incarnations::new(&rows, &stored, &found(has));
             let is_gone = |incarnation| incarnations.is_gone(&SourcePartition::new("orders", incarnation, 3));
             assert_eq!([is_gone(0), is_gone(1)], gone, "{incarnations:?}");
         };
@@ -84,7 +99,7 @@ mod tests {
         // Whoever moved it, and whichever partition.
         check(&["orders#0/3", "orders#1/0@wholesale"], "b", "b", [true, false]);
         check(&["orders#0/3", "orders#1/0"], "b", "c", [true, true]);
-        let unknown = Incarnations::new(&[row("orders#0/0")], &BTreeMap::new(), &ids("orders", "a"));
+        let unknown = Incarnations::new(&[row("orders#0/0")], &BTreeSet::new(), &found("a"));
         assert!(!unknown.is_gone(&SourcePartition::new("orders", 0, 0)));
     }
 }

@@ -171,8 +171,8 @@ impl Parts {
         };
         let (state, readiness) = standing(&committer.slots, &committer.stopped);
         pipeline.state(state);
-        committer.look();
         pipeline.site.set_readiness(readiness);
+        committer.look();
         Ok(Running { committer, threads, catch_up, stuck })
     }
 }

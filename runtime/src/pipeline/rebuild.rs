@@ -28,8 +28,7 @@ pub(super) async fn find(
     // Where it was rebuilt and has read nothing since, the rebuild did not do what it was to.
     let ever = first_read(&rows, &old.name);
     let unavailable = |error: Error| Refusal::Unavailable(chain(&error));
-    let topics: Vec<&str> = new.inputs.iter().map(|input| &*input.topic).collect();
-    let incarnations = Incarnations::find(config, lake, &rows, &topics).await.map_err(unavailable)?;
+    let incarnations = Incarnations::find(config, lake, &rows, new, &own_tables(old)).await.map_err(unavailable)?;
     for (of, from) in ever.iter().filter(|(of, _)| reads(new, of) && !incarnations.is_gone(of)) {
         first.entry(of.clone()).or_insert(*from);
     }

@@ -119,14 +119,13 @@ impl Report {
 
     /// Looks at everything and shows it.
     fn look(&mut self, look: &Look<'_>) {
-        let modules = self.modules(look);
-        let products = self.products(look);
-        self.site.update_status(|status: &mut Status| {
+        let (modules, products) = (self.modules(look), self.products(look));
+        let show_own = |status: &mut Status| {
             renew(&mut status.modules, &modules, |module| module.name.clone());
             renew_products(status, &products);
-        });
+        };
         if look.plan.catches_up {
-            return;
+            return self.site.update_status(show_own);
         }
         let records = look.progress.read();
         self.looks.push_back((look.now_ms, records));
@@ -143,7 +142,9 @@ impl Report {
         let topics = self.topics(look);
         let (commits, rate) = (self.commits.clone(), self.rate());
         let (state, _) = standing(look.slots, look.stopped);
+        // All at once: whoever sees how far the products are sees which micro-batch that was.
         self.site.update_status(|status: &mut Status| {
+            show_own(status);
             if !matches!(status.state, State::Draining) {
                 status.state.clone_from(&state);
             }

@@ -124,7 +124,7 @@ impl Pipeline {
                     match &error {
                         Error::GivenUp(failing) => self.desk().park_failing(failing).await,
                         Error::NoWayBack { module, digest, .. } => self.desk().park(module, digest, &text).await,
-                        Error::Stopped(at) if !options.until_current => {
+                        Error::Stopped(at) if !options.until_current && !torn.give_up(&at.module, &at.digest) => {
                             self.desk().park(&at.module, &at.digest, &text).await;
                         }
                         _ => {}

@@ -26,35 +26,35 @@ enum Wanted<'a> {
     Digest(&'a str),
 }
 
-/// The target of a rewind of a module to `to`, and what it undoes, a line each for a person.
+/// The target of a rewind of the `active` module to `to`, from where `next` reads on, and what it undoes, a line each for a person.
 pub(super) async fn find(
     config: &Config,
     lake: &Warehouse,
-    manifest: &Manifest,
+    [active, next]: [&Manifest; 2],
     to: &str,
     now_ms: i64,
 ) -> Result<(Target, Vec<String>), Refusal> {
     let failed = |error: crate::sink::Error| Refusal::Unavailable(chain(&Error::from(error)));
-    let all = rows(config, lake).await.map_err(failed)?;
-    let mut rows = since_rebuilt(&all, &manifest.name).to_vec();
+    let (all, name) = (rows(config, lake).await.map_err(failed)?, &active.name);
+    let mut rows = since_rebuilt(&all, name).to_vec();
     // Also of what was undone since: a partition that it came to then is read again from its beginning.
-    let first = first_read(&rows, &manifest.name);
+    let first = first_read(&rows, name);
     let made = rows.clone();
-    leave_out_undone(&mut rows, &manifest.name);
-    let chosen = choose(&rows, &made, &manifest.name, to, now_ms)?;
-    let history = Around { config, lake, manifest, rows: &rows, first: &first };
+    leave_out_undone(&mut rows, name);
+    let chosen = choose(&rows, &made, name, to, now_ms)?;
+    let history = Around { config, lake, active, next, rows: &rows, first: &first };
     let Cut { at, offsets, tables } = history.cut(&chosen).await?;
-    let topics: Vec<&str> = manifest.inputs.iter().map(|input| &*input.topic).collect();
-    let incarnations = Incarnations::find(config, lake, &all, &topics).await;
+    let (stay, own) = (&rows[at], history.own_tables());
+    went_on(&rows[..=at], next)?;
+    let incarnations = Incarnations::find(config, lake, &all, next, &own).await;
     let incarnations = incarnations.map_err(|error| Refusal::Unavailable(chain(&error)))?;
     readable(&history, &incarnations, &offsets).await?;
-    let (stay, own) = (&rows[at], own_tables(manifest));
     let mut lines = Vec::new();
     if at != chosen.at {
         let number = rows[chosen.at].micro_batch;
         lines.push(format!("at micro-batch {number} another instance was in the midst of one: an earlier one stays"));
     }
-    let undone = rows[at + 1..].iter().filter(|row| row.modules.contains_key(&manifest.name)).count();
+    let undone = rows[at + 1..].iter().filter(|row| row.modules.contains_key(name)).count();
     let at_time = Time(stay.at_ms);
     lines.push(format!("micro-batch {} of {at_time} stays, {undone} after it are undone", stay.micro_batch));
     for path in own {
@@ -153,18 +153,35 @@ fn choose<'a>(rows: &[Row], made: &[Row], module: &str, to: &'a str, now_ms: i64
     })
 }
 
+/// Whether every table that `next` goes on with was written with the last of these rows: one that a version between has left out stopped
+/// before, and lacks what came then.
+fn went_on(rows: &[Row], next: &Manifest) -> Result<(), Refusal> {
+    let Some(stay) = rows.last() else { return Ok(()) };
+    let wrote = |row: &&Row, path: &str| {
+        row.is_micro_batch() && row.modules.contains_key(&next.name) && row.tables.contains_key(path)
+    };
+    let left = own_tables(next).into_iter().filter(|path| !stay.tables.contains_key(path));
+    let last = |path: String| Some((rows.iter().rfind(|row| wrote(row, &path))?.micro_batch, path));
+    let Some((last, path)) = left.filter_map(last).next() else { return Ok(()) };
+    Err(Refusal::Conflict(format!(
+        "at micro-batch {} {path} was left out: the last that wrote it is {last}; go back to that, or `lakeward deploy --rebuild` with \
+         the module's file makes all anew",
+        stay.micro_batch
+    )))
+}
+
 /// Whether everything from there on can still be read, from a topic's log or from bronze before it.
 async fn readable(
     around: &Around<'_>,
     incarnations: &Incarnations,
     offsets: &BTreeMap<String, i64>,
 ) -> Result<(), Refusal> {
-    let Around { config, lake, manifest, rows, first } = around;
+    let Around { config, lake, active, next: module, rows, first } = around;
     let failed = |error: Error| Refusal::Unavailable(chain(&error));
-    let logs = tokio::task::block_in_place(|| starts(config, manifest)).map_err(failed)?;
+    let logs = tokio::task::block_in_place(|| starts(config, module)).map_err(failed)?;
     let partitions = offsets.keys().filter_map(|of| SourcePartition::parse(of));
     let (old, there): (Vec<_>, Vec<_>) = partitions.partition(|of| incarnations.is_gone(of));
-    let read = last_read(rows, &manifest.name);
+    let read = last_read(rows, &active.name);
     for of in old {
         let (next, stands) = (offsets.get(&of.to_string()).copied(), read.get(&of).copied());
         if next < stands {
@@ -182,7 +199,7 @@ async fn readable(
             Some(stands) if !there.contains(of) => next >= *stands,
             _ => gone(&starts, of, next).is_none(),
         };
-        let earliest = earliest(rows, &manifest.name, first, can_read);
+        let earliest = earliest(rows, &active.name, first, can_read);
         let earliest = earliest.map_or_else(
             || "there is no micro-batch from which all is there".to_owned(),
             |number| format!("the earliest to go back to is micro-batch {number}"),
@@ -357,5 +374,25 @@ mod tests {
         check([11, 1], Some(3));
         check([30, 40], Some(4));
         check([31, 0], None);
+    }
+
+    #[test]
+    fn what_was_left_out_meanwhile_is_not_gone_on_with() {
+        let manifest = crate::transform::sample::manifest();
+        let own = own_tables(&manifest);
+        let rows = |made: &[&[&String]]| -> Vec<Row> {
+            let tables = |of: &&[&String]| of.iter().map(|path| ((*path).clone(), 3)).collect();
+            let row = |(number, of)| Row { tables: tables(of), ..self::row(number, 1_000, "aaaaaaaa") };
+            let named = |row: Row| Row { modules: [(manifest.name.clone(), "aaaaaaaa".to_owned())].into(), ..row };
+            (1..).zip(made).map(row).map(named).collect()
+        };
+        let all: Vec<&String> = own.iter().collect();
+        let (first, last) = (&all[..1], own.last().unwrap());
+        assert!(went_on(&rows(&[&all, &all]), &manifest).is_ok());
+        // What came later was in none before.
+        assert!(went_on(&rows(&[first, first]), &manifest).is_ok());
+        let refused = went_on(&rows(&[first, &all[..all.len() - 1], &all, &all[..all.len() - 1]]), &manifest);
+        let refused = format!("{:?}", refused.unwrap_err());
+        assert!(refused.contains(&format!("{last} was left out: the last that wrote it is 3")), "{refused}");
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Torn {
     rewinds: Vec<Rewind>,
     /// What they were to finish, until a session of theirs comes to read it.
     awaited: Vec<String>,
+    /// What the session that reads it has to finish.
+    finishing: Vec<String>,
 }
 
 /// What a module has begun of a partition's records, or of the requests about its dead letters, and not committed to all of its tables.
@@ -119,7 +121,18 @@ impl Torn {
         } else {
             self.awaited.clear();
         }
+        self.finishing = named;
         Some(held)
+    }
+
+    /// Lets what a digest has begun wait, where a rule of its own stops it before it has come that far; whether it had to finish anything.
+    pub(super) fn give_up(&mut self, module: &str, digest: &str) -> bool {
+        let finishes = self.digests.get(module).is_some_and(|first| first == digest);
+        if finishes {
+            self.digests.clear();
+            self.awaited = std::mem::take(&mut self.finishing);
+        }
+        finishes
     }
 }
 
@@ -321,5 +334,23 @@ mod tests {
         assert_eq!(sessions(&three, &active), [vec![0, 3], vec![1], vec![2]]);
         let across = [(0, "retail", "old"), (0, "logistics", "zero"), (1, "retail", "new"), (1, "logistics", "zero")];
         assert_eq!(sessions(&across, &active), [[0, 0], [1, 1]]);
+    }
+
+    /// A rule of the digest that is to finish stops it before it has: its partition waits, and the rest goes on with what is to run.
+    #[test]
+    fn what_a_rule_stops_on_the_way_waits() {
+        let mut torn = Torn::default();
+        let left = |running: &[(&str, &str)]| [begun(0, "retail", "old", running), begun(1, "retail", "new", running)];
+        let active = [("retail", "new")];
+        assert!(!torn.give_up("retail", "new"), "nothing is to be finished");
+        assert_eq!(torn.settle(&left(&active), &[]), None);
+        assert_eq!(torn.under(&[]).get("retail").map(String::as_str), Some("old"));
+        let of = |partition| SourcePartition::new("orders", 0, partition);
+        assert_eq!(torn.settle(&left(&[("retail", "old")]), &[]), Some(vec![of(1)]));
+        assert!(!torn.give_up("retail", "new") && torn.give_up("retail", "old"));
+        assert!(torn.under(&[]).is_empty());
+        for _ in 0..3 {
+            assert_eq!(torn.settle(&left(&active), &[]), Some(vec![of(0)]));
+        }
     }
 }

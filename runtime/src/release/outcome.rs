@@ -19,8 +19,8 @@ pub struct Outcome {
     pub rows: Vec<Rows>,
     /// How many rows broke each expectation, by product of the manifest and expectation; of products without rows nothing.
     pub violations: Vec<(usize, Vec<u64>)>,
-    /// The first event that stops its product; it is among `dead` too.
-    pub stopped: Option<Stopped>,
+    /// Events that stop their product, product by product; they are among `dead` too.
+    pub stopped: Vec<Stopped>,
     /// What the module cost.
     pub cost: Usage,
     /// What the module logged, with its level.
@@ -106,8 +106,8 @@ impl Outcome {
         let screened = contract(product).screen(&columns, origins.len());
         for violation in screened.violations {
             let event = origins[violation.row as usize];
-            if violation.action == OnViolation::Stop && self.stopped.is_none() {
-                self.stopped = Some(Stopped { event, product, reason: violation.reason.clone() });
+            if violation.action == OnViolation::Stop {
+                self.stopped.push(Stopped { event, product, reason: violation.reason.clone() });
             }
             let (reason, product) = (violation.reason, Some(product));
             let dead = Dead { stage: Stage::Product, reason, product, failed: false };

@@ -121,7 +121,7 @@ impl<'a> Preview<'a> {
                 broken.resize(counts.len(), 0);
                 broken.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
             }
-            if let (None, Some(stopped)) = (&self.stopped, &side.outcome.stopped) {
+            if let (None, Some(stopped)) = (&self.stopped, side.outcome.stopped.first()) {
                 let offset = chunk.offset(side.events.rows[stopped.event as usize] as usize);
                 self.stopped = Some(format!("at offset {offset}: {}", stopped.reason));
             }

@@ -169,7 +169,7 @@ impl Work {
     fn add(&mut self, sides: &[Side<'_>]) {
         for side in sides {
             self.events += side.events.rows.len() as u64;
-            self.stops += u64::from(side.outcome.stopped.is_some());
+            self.stops += u64::from(!side.outcome.stopped.is_empty());
             self.cost += side.outcome.cost;
         }
     }

@@ -314,7 +314,7 @@ fn measured() -> Report {
         (0..850).map(|record| row(record, "a", i128::from(record >= 9) - i128::from(record < 9))).collect();
     let mut new = made(1000, &rows).with_dead(&[(900, "odd")]);
     new.outcome.cost = Usage { nanoseconds: 1_200, fuel: 400, ..Usage::default() };
-    new.outcome.stopped = Some(Stopped { event: 3, product: 0, reason: "rule".into() });
+    new.outcome.stopped = vec![Stopped { event: 3, product: 0, reason: "rule".into() }];
     report(&old, &new)
 }
 
