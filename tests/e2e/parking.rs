@@ -37,6 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Case::kafka("parking::several_instances_park_once", python, several),
             Case::embedded("parking::rejects_and_a_few_traps_park_nobody", &[Need::Python], spared),
             Case::kafka("parking::a_rule_that_stops_a_product_stops_nobody_else", python, stopped),
+            Case::kafka("parking::a_rule_that_stops_on_the_way_stops_nobody_else", python, on_the_way),
             Case::kafka("parking::one_that_never_ends_is_given_up_on", python, endless),
         ])
         .collect()
@@ -208,9 +209,7 @@ fn spared(stage: &Stage) -> Result<()> {
 /// A broken rule of the kind `stop` parks its module at that record, in whatever partition; a batch job ends there.
 fn stopped(stage: &Stage) -> Result<()> {
     let mut world = World::new(stage)?;
-    let column = "    seq: i64,\n    invoice: &'a str,";
-    let rule = format!("    #[product(expect = \"value < 4000\", on_violation = \"stop\")]\n{column}");
-    let stopping = stage.product()?.retail_variant("stopping", &[(column, &rule)])?;
+    let stopping = stopping(stage)?;
     let mut instance = stage.start(&mut world.config)?;
     instance.wait_ready()?;
     world.send(0..3_000)?;
@@ -225,6 +224,51 @@ fn stopped(stage: &Stage) -> Result<()> {
     audit::verify(stage, &world.config)?.ensure_holds().context("while it is parked")?;
     order(stage, &instance, &["rollback", "retail"])?;
     world.send(6_000..9_000)?;
+    both(&mut instance, 9_000)?;
+    ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
+    same_tables(stage)?;
+    audit::holds(stage, &world.config)
+}
+
+/// A version that stops from the 4,000th line on.
+fn stopping(stage: &Stage) -> Result<PathBuf> {
+    let column = "    seq: i64,\n    invoice: &'a str,";
+    let rule = format!("    #[product(expect = \"value < 4000\", on_violation = \"stop\")]\n{column}");
+    stage.product()?.retail_variant("stopping", &[(column, &rule)])
+}
+
+/// A version that died amid a commit is to finish it before another goes on, and its own rule stops it before it has: its module is parked
+/// until it is taken back, and its twin goes on.
+fn on_the_way(stage: &Stage) -> Result<()> {
+    let mut world = World::new(stage)?;
+    let plain = stage.product()?.module("transforms/retail")?;
+    world.config.module("retail", &stopping(stage)?);
+    let mut instance = stage.start(&mut world.config)?;
+    instance.wait_ready()?;
+    world.send(0..3_000)?;
+    both(&mut instance, 3_000)?;
+    let newest = instance.get("/v1/status")?.json()?["commits"]["micro_batch"].to_string();
+    instance.kill()?;
+    let mut dying = stage.start_with(&mut world.config, &[("LAKEWARD_FAULT", "silver.after:1")])?;
+    dying.wait_ready()?;
+    world.send(3_000..3_500)?;
+    wait::until(LIMIT, "the end amid a commit", || dying.ended())?;
+    world.send(3_500..6_000)?;
+    // Time enough to come to that line before anything is committed.
+    world.config.text("micro_batch", "every", "3s");
+    instance = stage.start(&mut world.config)?;
+    wait_parked(&mut instance)?;
+    wait_products(&mut instance, &[("wholesale/sales", 6_000)])?;
+    order(stage, &instance, &["deploy", path(&plain)?])?;
+    world.send(6_000..7_500)?;
+    instance.wait_for(LIMIT, "the module to be parked again", |instance| {
+        let why = instance.get("/v1/modules/retail")?.json()?["paused"].to_string();
+        Ok((why.contains("has to finish what it had begun") && why.contains("value < 4000")).then_some(()))
+    })?;
+    wait_products(&mut instance, &[("wholesale/sales", 7_500)])?;
+    order(stage, &instance, &["rewind", "retail", "--to", &newest])?;
+    order(stage, &instance, &["resume", "retail"])?;
+    world.send(7_500..9_000)?;
     both(&mut instance, 9_000)?;
     ensure!(instance.terminate()?.success(), "a stopped pipeline did not end well");
     same_tables(stage)?;

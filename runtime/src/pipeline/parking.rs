@@ -1,6 +1,7 @@
 //! Modules that fail too often: how they are told of, and how the runtime parks them, as a decision in the log of deployments.
 
-use super::desk::{Desk, guarded, unavailable};
+use super::desk::{Desk, guarded, short, unavailable};
+use super::error::Stopped;
 use super::releases::Releases;
 use super::{Error, Pipeline};
 use crate::fault;
@@ -118,18 +119,36 @@ impl Desk {
 
     /// Parks a module. Where that is not possible now, it does again what it is to be parked for, and is judged again.
     pub(super) async fn park(&self, module: &str, digest: &str, why: &str) {
-        let parked = async { self.try_park(module, digest, why).await.map_err(|error| unavailable(&error)) };
-        if let Err(refusal) = guarded(parked).await {
-            tracing::warn!(module, why, ?refusal, "a module could not be parked");
+        self.tried(module, why, self.try_park(module, Some(digest), why)).await;
+    }
+
+    /// Parks a module of which a version cannot finish what it has begun, whichever is active by now. Whether it gets no records already.
+    pub(super) async fn park_unfinished(&self, at: &Stopped) -> bool {
+        let why = format!(
+            "version {} has to finish what it had begun when its process died, and cannot: {at}; `lakeward rewind {}` takes that back",
+            short(&at.digest),
+            at.module
+        );
+        self.tried(&at.module, &why, self.try_park(&at.module, None, &why)).await == Some(false)
+    }
+
+    async fn tried(&self, module: &str, why: &str, parked: impl Future<Output = Result<bool, Error>>) -> Option<bool> {
+        match guarded(async { parked.await.map_err(|error| unavailable(&error)) }).await {
+            Ok(parked) => Some(parked),
+            Err(refusal) => {
+                tracing::warn!(module, why, ?refusal, "a module could not be parked");
+                None
+            }
         }
     }
 
-    async fn try_park(&self, module: &str, digest: &str, why: &str) -> Result<(), Error> {
+    /// Parks a module, where it is at the digest if that is given; whether there was anything to park.
+    async fn try_park(&self, module: &str, digest: Option<&str>, why: &str) -> Result<bool, Error> {
         let mut releases = self.releases.lock().await;
         for _ in 0..TRIES {
             releases.refresh().await?;
             let decision = self.parking(&mut releases, module, digest, why).await;
-            let Some((after, decision)) = decision else { return Ok(()) };
+            let Some((after, decision)) = decision else { return Ok(false) };
             fault::point("parking.before");
             let action = decision.action;
             match releases.append(None, after, decision).await {
@@ -145,16 +164,23 @@ impl Desk {
                 Err(AppendError::Sink(error)) => return Err(error.into()),
             }
         }
-        self.announce(&mut releases).await
+        self.announce(&mut releases).await.map(|()| true)
     }
 
     /// The decision, and the number of the one that it follows; `None` where the digest does not run any more.
-    async fn parking(&self, releases: &mut Releases, name: &str, digest: &str, why: &str) -> Option<(i64, Deployment)> {
+    async fn parking(
+        &self,
+        releases: &mut Releases,
+        name: &str,
+        digest: Option<&str>,
+        why: &str,
+    ) -> Option<(i64, Deployment)> {
         let standing = releases.log().and_then(|(_, log)| log.standing(name))?;
-        let is_it = |of: Option<&str>| of == Some(digest);
-        let action = if is_it(standing.active()) && standing.paused.is_none() {
+        let active = standing.active()?.to_owned();
+        let digest = digest.unwrap_or(&active);
+        let action = if active == digest && standing.paused.is_none() {
             Action::Park
-        } else if is_it(standing.shadow.as_deref()) {
+        } else if standing.shadow.as_deref() == Some(digest) {
             Action::EndShadow
         } else {
             return None;

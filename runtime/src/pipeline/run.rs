@@ -4,6 +4,7 @@ use super::catch_up::CatchUp;
 use super::commit::chain;
 use super::committer::Committer;
 use super::drive::Drive;
+use super::error::Stopped;
 use super::parts::{Parting, Parts, Running};
 use super::releases::Release;
 use super::session::{self, Found, Gone, Stuck};
@@ -124,9 +125,7 @@ impl Pipeline {
                     match &error {
                         Error::GivenUp(failing) => self.desk().park_failing(failing).await,
                         Error::NoWayBack { module, digest, .. } => self.desk().park(module, digest, &text).await,
-                        Error::Stopped(at) if !options.until_current && !torn.give_up(&at.module, &at.digest) => {
-                            self.desk().park(&at.module, &at.digest, &text).await;
-                        }
+                        Error::Stopped(at) if !options.until_current => self.stopped(at, &mut torn).await,
                         _ => {}
                     }
                     match error.remedy() {
@@ -166,6 +165,16 @@ impl Pipeline {
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
+        }
+    }
+
+    /// Parks a module that a rule of its own stops, whether it runs or only finishes something.
+    async fn stopped(&self, at: &Stopped, torn: &mut Torn) {
+        if !torn.is_stopped(&at.module, &at.digest) {
+            self.desk().park(&at.module, &at.digest, &at.to_string()).await;
+        } else if self.desk().park_unfinished(at).await {
+            // Requests of a module that is paused.
+            torn.wait();
         }
     }
 

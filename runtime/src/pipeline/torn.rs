@@ -125,14 +125,19 @@ impl Torn {
         Some(held)
     }
 
-    /// Lets what a digest has begun wait, where a rule of its own stops it before it has come that far; whether it had to finish anything.
-    pub(super) fn give_up(&mut self, module: &str, digest: &str) -> bool {
+    /// A digest is stopped by a rule of its own before it has finished what it has begun; whether it had to finish anything. It is found out
+    /// anew what there is to be finished.
+    pub(super) fn is_stopped(&mut self, module: &str, digest: &str) -> bool {
         let finishes = self.digests.get(module).is_some_and(|first| first == digest);
         if finishes {
             self.digests.clear();
-            self.awaited = std::mem::take(&mut self.finishing);
         }
         finishes
+    }
+
+    /// Lets all that was to be finished wait, where nobody can.
+    pub(super) fn wait(&mut self) {
+        self.awaited = std::mem::take(&mut self.finishing);
     }
 }
 
@@ -342,13 +347,14 @@ mod tests {
         let mut torn = Torn::default();
         let left = |running: &[(&str, &str)]| [begun(0, "retail", "old", running), begun(1, "retail", "new", running)];
         let active = [("retail", "new")];
-        assert!(!torn.give_up("retail", "new"), "nothing is to be finished");
+        assert!(!torn.is_stopped("retail", "new"), "nothing is to be finished");
         assert_eq!(torn.settle(&left(&active), &[]), None);
         assert_eq!(torn.under(&[]).get("retail").map(String::as_str), Some("old"));
         let of = |partition| SourcePartition::new("orders", 0, partition);
         assert_eq!(torn.settle(&left(&[("retail", "old")]), &[]), Some(vec![of(1)]));
-        assert!(!torn.give_up("retail", "new") && torn.give_up("retail", "old"));
+        assert!(!torn.is_stopped("retail", "new") && torn.is_stopped("retail", "old"));
         assert!(torn.under(&[]).is_empty());
+        torn.wait();
         for _ in 0..3 {
             assert_eq!(torn.settle(&left(&active), &[]), Some(vec![of(0)]));
         }
