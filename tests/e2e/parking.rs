@@ -249,7 +249,7 @@ fn on_the_way(stage: &Stage) -> Result<()> {
     both(&mut instance, 3_000)?;
     let newest = instance.get("/v1/status")?.json()?["commits"]["micro_batch"].to_string();
     instance.kill()?;
-    let mut dying = stage.start_with(&mut world.config, &[("LAKEWARD_FAULT", "silver.after:1")])?;
+    let mut dying = stage.start_with(&mut world.config, &[("LAKEWARD_FAULT", "dead_letters.before:1")])?;
     dying.wait_ready()?;
     world.send(3_000..3_500)?;
     wait::until(LIMIT, "the end amid a commit", || dying.ended())?;

@@ -276,6 +276,17 @@ impl Error {
         )
     }
 
+    /// The module, and its digest, to which it is due: without that the others can go on.
+    #[must_use]
+    pub fn culprit(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::GivenUp(failing) => Some((&failing.module, &failing.digest)),
+            Self::Stopped(at) => Some((&at.module, &at.digest)),
+            Self::NoWayBack { module, digest, .. } => Some((module, digest)),
+            _ => None,
+        }
+    }
+
     /// What to do.
     #[must_use]
     pub fn remedy(&self) -> Remedy {

@@ -1,7 +1,6 @@
 //! Modules that fail too often: how they are told of, and how the runtime parks them, as a decision in the log of deployments.
 
 use super::desk::{Desk, guarded, short, unavailable};
-use super::error::Stopped;
 use super::releases::Releases;
 use super::{Error, Pipeline};
 use crate::fault;
@@ -104,17 +103,12 @@ impl Pipeline {
 }
 
 impl Desk {
-    /// Parks modules as they are found to fail.
+    /// Parks modules as they are found to fail; one that runs beside the active one is ended.
     pub(super) async fn watch(self) {
         let Some(mut failing) = self.meters.failing() else { return };
         while let Some(failing) = failing.recv().await {
-            self.park_failing(&failing).await;
+            self.park(&failing.module, &failing.digest, &failing.to_string()).await;
         }
-    }
-
-    /// Parks a module that fails too often; one that runs beside the active one is ended.
-    pub(super) async fn park_failing(&self, failing: &Failing) {
-        self.park(&failing.module, &failing.digest, &failing.to_string()).await;
     }
 
     /// Parks a module. Where that is not possible now, it does again what it is to be parked for, and is judged again.
@@ -123,13 +117,12 @@ impl Desk {
     }
 
     /// Parks a module of which a version cannot finish what it has begun, whichever is active by now. Whether it gets no records already.
-    pub(super) async fn park_unfinished(&self, at: &Stopped) -> bool {
+    pub(super) async fn park_unfinished(&self, module: &str, digest: &str, why: &str) -> bool {
         let why = format!(
-            "version {} has to finish what it had begun when its process died, and cannot: {at}; `lakeward rewind {}` takes that back",
-            short(&at.digest),
-            at.module
+            "version {} has to finish what it had begun when its process died, and cannot: {why}; `lakeward rewind {module}` takes that back",
+            short(digest)
         );
-        self.tried(&at.module, &why, self.try_park(&at.module, None, &why)).await == Some(false)
+        self.tried(module, &why, self.try_park(module, None, &why)).await == Some(false)
     }
 
     async fn tried(&self, module: &str, why: &str, parked: impl Future<Output = Result<bool, Error>>) -> Option<bool> {

@@ -44,6 +44,11 @@ impl Release {
         other.has_shape_of(&self.plan) && self.rewinds == rewinds
     }
 
+    /// How many decisions about modules have led to it.
+    pub(super) fn decisions(&self) -> i64 {
+        self.standings.values().map(|standing| standing.sequence).sum()
+    }
+
     /// The paused modules that read a topic.
     pub(super) fn paused_readers(&self, topic: &str) -> impl Iterator<Item = &str> {
         let reads = move |(_, topics): &&(String, Vec<String>)| topics.iter().any(|of| of == topic);

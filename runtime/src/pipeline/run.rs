@@ -4,7 +4,6 @@ use super::catch_up::CatchUp;
 use super::commit::chain;
 use super::committer::Committer;
 use super::drive::Drive;
-use super::error::Stopped;
 use super::parts::{Parting, Parts, Running};
 use super::releases::Release;
 use super::session::{self, Found, Gone, Stuck};
@@ -122,11 +121,11 @@ impl Pipeline {
                 Err(error) => {
                     let text = chain(&error);
                     self.failed(&text);
-                    match &error {
-                        Error::GivenUp(failing) => self.desk().park_failing(failing).await,
-                        Error::NoWayBack { module, digest, .. } => self.desk().park(module, digest, &text).await,
-                        Error::Stopped(at) if !options.until_current => self.stopped(at, &mut torn).await,
-                        _ => {}
+                    if let Some((module, digest)) = error.culprit()
+                        && !(options.until_current && matches!(error, Error::Stopped(_)))
+                    {
+                        let why = if let Error::GivenUp(failing) = &error { &failing.to_string() } else { &text };
+                        self.park(module, digest, why, &mut torn).await;
                     }
                     match error.remedy() {
                         // A batch job over something that is not there, or that stops it, has nothing to wait for.
@@ -168,12 +167,11 @@ impl Pipeline {
         }
     }
 
-    /// Parks a module that a rule of its own stops, whether it runs or only finishes something.
-    async fn stopped(&self, at: &Stopped, torn: &mut Torn) {
-        if !torn.is_stopped(&at.module, &at.digest) {
-            self.desk().park(&at.module, &at.digest, &at.to_string()).await;
-        } else if self.desk().park_unfinished(at).await {
-            // Requests of a module that is paused.
+    /// Parks a module that cannot go on, whether it runs or only finishes something.
+    async fn park(&self, module: &str, digest: &str, why: &str, torn: &mut Torn) {
+        if !torn.is_stopped(module, digest) {
+            self.desk().park(module, digest, why).await;
+        } else if self.desk().park_unfinished(module, digest, why).await {
             torn.wait();
         }
     }
@@ -296,6 +294,7 @@ impl Pipeline {
         let release = releases.release().await?;
         self.desk().show(&mut releases).await;
         self.next.send_replace(Some(release.clone()));
+        torn.decided(release.decisions());
         let torn = torn.under(&release.rewinds);
         if torn.is_empty() {
             return Ok(release);

@@ -125,6 +125,7 @@ pub(super) async fn open(
         table.catch_up(None).await?;
     }
     found.set_incarnations(&tables);
+    found.look_again(config, &tables)?;
     let mut partitions: Vec<SourcePartition> = found.slots.iter().map(|slot| slot.partition.clone()).collect();
     let readers: Vec<SourcePartition> = found.slots.iter().flat_map(|slot| release.progress_of(slot)).collect();
     partitions.extend(readers);
@@ -247,6 +248,20 @@ impl Found {
             let newest = of_topic.map(|partition| partition.incarnation).max().unwrap_or(0);
             slot.partition.incarnation = slot.partition.incarnation.max(newest);
         }
+    }
+
+    /// Asks again where a log ends, if tables are ahead of that: while the partitions were waited for, others have read on.
+    fn look_again(&mut self, config: &Config, tables: &[Table]) -> Result<(), Error> {
+        let mut newest: BTreeMap<SourcePartition, i64> = BTreeMap::new();
+        for (of, next) in tables.iter().flat_map(|table| table.offsets().iter()) {
+            newest.entry(of.of_all()).and_modify(|newest| *newest = next.max(*newest)).or_insert(next);
+        }
+        let is_ahead = |slot: &&mut Slot| newest.get(&slot.partition).is_some_and(|next| *next > slot.log.end);
+        for slot in self.slots.iter_mut().filter(is_ahead) {
+            let (topic, partition) = (slot.partition.topic.to_string(), slot.partition.partition);
+            slot.log = tokio::task::block_in_place(|| log_range(config, &topic, partition))?;
+        }
+        Ok(())
     }
 
     /// All partitions, of the incarnation that these tables know.

@@ -11,7 +11,7 @@ use crate::release::Target;
 use crate::sink::Table;
 use crate::sink::redrives::sequence_of;
 use crate::transform::Module;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A module, the number of its newest rewind, and where that leads.
@@ -25,10 +25,15 @@ pub(super) struct Torn {
     /// The rewinds under which that was found: one that came later has undone it.
     rewinds: Vec<Rewind>,
     /// What they were to finish, until a session of theirs comes to read it.
-    awaited: Vec<String>,
-    /// What the session that reads it has to finish.
-    finishing: Vec<String>,
+    awaited: BTreeSet<Named>,
+    /// What a session that reads it has to finish of requests.
+    asked: BTreeSet<Named>,
+    /// How many decisions there were: each may change who can finish what.
+    decisions: i64,
 }
+
+/// Of a partition, what a module's digest has begun.
+type Named = (SourcePartition, String, String);
 
 /// What a module has begun of a partition's records, or of the requests about its dead letters, and not committed to all of its tables.
 #[derive(Debug, Clone)]
@@ -70,6 +75,12 @@ impl Until {
     }
 }
 
+impl Begun {
+    fn named(&self) -> Named {
+        (self.partition.clone(), self.module.clone(), self.digest.clone())
+    }
+}
+
 impl fmt::Display for Begun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { partition, module, digest, until, .. } = self;
@@ -93,6 +104,13 @@ impl Torn {
         &self.digests
     }
 
+    /// Takes in how many decisions about modules there are by now.
+    pub(super) fn decided(&mut self, decisions: i64) {
+        if std::mem::replace(&mut self.decisions, decisions) != decisions {
+            self.awaited.clear();
+        }
+    }
+
     /// The partitions that the session has to leave alone, because other digests have begun something there; `None` where it has to begin
     /// anew, since other modules come first than those that it runs.
     pub(super) fn settle(&mut self, begun: &[Begun], rewinds: &[Rewind]) -> Option<Vec<SourcePartition>> {
@@ -100,18 +118,16 @@ impl Torn {
         let is_held = |begun: &Begun| held.contains(&begun.partition);
         let all_run = begun.iter().all(|begun| begun.runs || is_held(begun));
         // Where the digests that come first are those that run anyway, whoever looks what is to run sees nothing that comes after them.
-        let named: Vec<String> = begun.iter().map(ToString::to_string).collect();
-        if !all_run && self.awaited == named {
+        let shown = || begun.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let others = || begun.iter().filter(|begun| !begun.runs);
+        if !all_run && others().all(|begun| self.awaited.contains(&begun.named())) {
             // They had a session, and could not read there.
-            tracing::warn!(
-                begun = named.join(", "),
-                "what other versions have begun cannot be finished yet, and waits"
-            );
-            return Some(begun.iter().filter(|begun| !begun.runs).map(|begun| begun.partition.clone()).collect());
+            tracing::warn!(begun = shown(), "what other versions have begun cannot be finished yet, and waits");
+            return Some(others().map(|begun| begun.partition.clone()).collect());
         }
         if !all_run || (!held.is_empty() && self.digests.is_empty()) {
-            tracing::info!(begun = named.join(", "), "what other versions have begun is finished by them first");
-            self.awaited = named;
+            tracing::info!(begun = shown(), "what other versions have begun is finished by them first");
+            self.awaited = begun.iter().map(Begun::named).collect();
             self.rewinds = rewinds.to_vec();
             self.digests = digests;
             return None;
@@ -121,12 +137,12 @@ impl Torn {
         } else {
             self.awaited.clear();
         }
-        self.finishing = named;
+        self.asked = begun.iter().filter(|begun| begun.until.has_requests()).map(Begun::named).collect();
         Some(held)
     }
 
-    /// A digest is stopped by a rule of its own before it has finished what it has begun; whether it had to finish anything. It is found out
-    /// anew what there is to be finished.
+    /// A digest cannot go on before it has finished what it has begun; whether it had to finish anything. It is found out anew what there is
+    /// to be finished.
     pub(super) fn is_stopped(&mut self, module: &str, digest: &str) -> bool {
         let finishes = self.digests.get(module).is_some_and(|first| first == digest);
         if finishes {
@@ -135,9 +151,9 @@ impl Torn {
         finishes
     }
 
-    /// Lets all that was to be finished wait, where nobody can.
+    /// Lets requests wait that nobody can finish: of a module that gets no records nothing else is begun.
     pub(super) fn wait(&mut self) {
-        self.awaited = std::mem::take(&mut self.finishing);
+        self.awaited = std::mem::take(&mut self.asked);
     }
 }
 
@@ -341,22 +357,45 @@ mod tests {
         assert_eq!(sessions(&across, &active), [[0, 0], [1, 1]]);
     }
 
-    /// A rule of the digest that is to finish stops it before it has: its partition waits, and the rest goes on with what is to run.
+    /// What nobody can finish of a paused module's requests waits, however far its records had come, until something is decided.
     #[test]
-    fn what_a_rule_stops_on_the_way_waits() {
-        let mut torn = Torn::default();
-        let left = |running: &[(&str, &str)]| [begun(0, "retail", "old", running), begun(1, "retail", "new", running)];
-        let active = [("retail", "new")];
-        assert!(!torn.is_stopped("retail", "new"), "nothing is to be finished");
-        assert_eq!(torn.settle(&left(&active), &[]), None);
-        assert_eq!(torn.under(&[]).get("retail").map(String::as_str), Some("old"));
+    fn requests_that_cannot_be_finished_wait() {
         let of = |partition| SourcePartition::new("orders", 0, partition);
-        assert_eq!(torn.settle(&left(&[("retail", "old")]), &[]), Some(vec![of(1)]));
-        assert!(!torn.is_stopped("retail", "new") && torn.is_stopped("retail", "old"));
-        assert!(torn.under(&[]).is_empty());
+        let asked = |offset| {
+            let until = Until { offset, request: Some(5) };
+            Begun { runs: offset.is_some(), until, ..begun(0, "retail", "old", &[]) }
+        };
+        let records = begun(1, "retail", "old", &[("retail", "old")]);
+        let mut torn = Torn::default();
+        torn.decided(7);
+        for decisions in [7, 7, 8] {
+            torn.decided(decisions);
+            // They are of a module that is paused, and its digest comes to finish them.
+            assert_eq!(torn.settle(&[asked(None)], &[]), None);
+            assert_eq!(torn.under(&[]).get("retail").map(String::as_str), Some("old"));
+            assert_eq!(torn.settle(&[asked(Some(3_500)), records.clone()], &[]), Some(Vec::new()));
+            assert!(!torn.is_stopped("retail", "new") && torn.is_stopped("retail", "old"));
+        }
         torn.wait();
         for _ in 0..3 {
-            assert_eq!(torn.settle(&left(&active), &[]), Some(vec![of(0)]));
+            torn.decided(8);
+            assert_eq!(torn.settle(&[asked(None)], &[]), Some(vec![of(0)]));
         }
+        torn.decided(9);
+        assert_eq!(torn.settle(&[asked(None)], &[]), None);
+    }
+
+    /// Records that a version has begun are tried again by it, until its module is parked.
+    #[test]
+    fn records_that_cannot_be_finished_do_not_wait() {
+        let mut torn = Torn::default();
+        let left = |running: &[(&str, &str)]| [begun(0, "retail", "old", running)];
+        for _ in 0..3 {
+            assert_eq!(torn.settle(&left(&[("retail", "new")]), &[]), None);
+            assert_eq!(torn.settle(&left(&[("retail", "old")]), &[]), Some(Vec::new()));
+            assert!(torn.is_stopped("retail", "old"));
+            torn.wait();
+        }
+        assert_eq!(torn.settle(&[], &[]), Some(Vec::new()));
     }
 }
