@@ -228,6 +228,9 @@ pub struct DeadLetter {
     pub reason: String,
 }
 
+/// What the reason of a dead letter begins with, at [`Stage::Aggregate`], where a row's time is far ahead of its record.
+pub const AHEAD: &str = "ahead: ";
+
 /// Where in the pipeline a record failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {

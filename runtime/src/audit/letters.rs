@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::report::{Check, Offenders};
 use super::subject::Subjects;
 use crate::checkpoint::Checkpoint;
-use crate::record::Stage;
+use crate::record::{AHEAD, Stage};
 use crate::sink::Snapshot;
 use crate::sink::system::LetterStatus;
 use arrow_array::cast::AsArray;
@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const ORIGIN: [&str; 3] = ["incarnation", "partition", "offset"];
-const COLUMNS: [&str; 9] =
-    ["topic", "incarnation", "partition", "offset", "stage", "module", "product", "status", "request"];
+const COLUMNS: [&str; 10] =
+    ["topic", "incarnation", "partition", "offset", "stage", "reason", "module", "product", "status", "request"];
 
 /// All dead letters.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub(super) struct Letters {
     pub(super) dead: BTreeMap<(String, Arc<str>), Origins>,
     /// Records with rows that came too late, by gold product.
     pub(super) late: BTreeMap<String, Origins>,
+    /// Of these, records with rows whose time is far ahead.
+    pub(super) ahead: BTreeMap<String, Origins>,
     /// What became of them when somebody asked.
     pub(super) answers: Answers,
     letters: u64,
@@ -63,7 +65,8 @@ impl Letters {
         let text = |name: &str| -> Option<&StringArray> { rows.column_by_name(name)?.as_string_opt::<i32>() };
         let origins = Columns::of(rows, ORIGIN)?;
         let (topics, stages, modules, products) = (text("topic")?, text("stage")?, text("module")?, text("product")?);
-        let (statuses, requests) = (text("status")?, rows.column_by_name("request")?.as_primitive_opt::<Int64Type>()?);
+        let (reasons, statuses, requests) =
+            (text("reason")?, text("status")?, rows.column_by_name("request")?.as_primitive_opt::<Int64Type>()?);
         for row in 0..rows.num_rows() {
             let topic = self.answers.name(topics.value(row));
             let (source, offset) = origins.at(row);
@@ -78,6 +81,9 @@ impl Letters {
             }
             self.letters += 1;
             let set = if is_late && products.is_valid(row) {
+                if reasons.value(row).starts_with(AHEAD) {
+                    self.ahead.entry(products.value(row).to_owned()).or_default().insert(source, offset);
+                }
                 self.late.entry(products.value(row).to_owned()).or_default()
             } else {
                 self.dead.entry((module.to_owned(), Arc::clone(&topic))).or_default()

@@ -238,12 +238,13 @@ impl Audit<'_> {
             let fresh = |gold: &usize| {
                 let product = &self.subjects.golds[*gold];
                 let late = letters.late.get(&product.path).cloned().unwrap_or_default();
+                let ahead = letters.ahead.get(&product.path).cloned().unwrap_or_default();
                 let offsets = |opened: &Option<Opened>| opened.as_ref().map(|opened| opened.offsets.clone());
                 let own = offsets(&tables.golds[*gold]).unwrap_or_default();
                 let cut = regroup::cut(&own, &offsets(&tables.states[*gold]).unwrap_or_default());
                 let late = late.without(&letters.answers.restated(&product.path, &cut));
                 let hidden = letters.answers.not_in_gold(&silver.module, &silver.topic, &cut);
-                Regrouped::new(silver, product, &cut, late, hidden)
+                Regrouped::new(silver, product, &cut, [late, ahead], hidden)
             };
             let mut fresh: Vec<Regrouped<'_>> = golds.iter().map(fresh).collect();
             let redriven = letters.answers.set_aside(&silver.module, &silver.topic);

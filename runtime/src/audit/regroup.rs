@@ -21,6 +21,8 @@ pub(super) struct Regrouped<'a> {
     cut: BTreeMap<Source, i64>,
     /// Records of which rows came too late for their window.
     late: Origins,
+    /// Of these, records with rows whose time was far ahead: each row was judged by itself.
+    ahead: Origins,
     /// Records that became rows by a redrive which the gold table does not have yet.
     hidden: Origins,
     width_us: i64,
@@ -47,14 +49,20 @@ struct Group {
 impl<'a> Regrouped<'a> {
     /// No rows yet.
     #[must_use]
-    pub(super) fn new(silver: &'a Silver, gold: &'a Gold, cut: &Checkpoint, late: Origins, hidden: Origins) -> Self {
+    pub(super) fn new(
+        silver: &'a Silver,
+        gold: &'a Gold,
+        cut: &Checkpoint,
+        [late, ahead]: [Origins; 2],
+        hidden: Origins,
+    ) -> Self {
         let cut = cut.iter().filter(|(partition, _)| partition.topic == silver.topic);
         let cut = cut.map(|(partition, next)| (super::origins::source_of(partition), next)).collect();
         let width_us = i64::try_from(gold.gold.window.width_ms()).unwrap_or(i64::MAX / 1000).saturating_mul(1000);
         let (seen, several) = (Origins::default(), Origins::default());
         let (groups, scratch) = (HashMap::new(), Vec::new());
         let width_us = width_us.max(1);
-        Self { silver, gold, cut, late, hidden, width_us, groups, seen, several, held: None, rows: 0, scratch }
+        Self { silver, gold, cut, late, ahead, hidden, width_us, groups, seen, several, held: None, rows: 0, scratch }
     }
 
     /// Whether the rows must be read once more, to look at late records with several rows. They are rare, and holding all late rows
@@ -161,11 +169,12 @@ impl<'a> Regrouped<'a> {
     }
 
     /// Decides which rows of late records were late. Rows of one window share their fate, so a record whose rows are all of one
-    /// window was late with all of them; of others the groups are doubtful.
+    /// window was late with all of them; of others, and where rows were far ahead, the groups are doubtful.
     pub(super) fn settle(&mut self) -> u64 {
         let mut doubtful = 0;
-        for rows in self.held.take().unwrap_or_default().into_values() {
-            if rows.iter().all(|(start_us, _)| *start_us == rows[0].0) {
+        for ((source, offset), rows) in self.held.take().unwrap_or_default() {
+            let is_ahead = self.ahead.contains(source, offset);
+            if !is_ahead && rows.iter().all(|(start_us, _)| *start_us == rows[0].0) {
                 continue;
             }
             doubtful += 1;

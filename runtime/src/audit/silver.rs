@@ -33,6 +33,15 @@ pub(super) struct Found {
     commits: BTreeMap<Source, BTreeMap<i64, (i64, i64)>>,
 }
 
+/// The records of the files of a table partition that were read so far.
+#[derive(Default)]
+struct Seen {
+    /// In files that Lakeward wrote.
+    ours: Origins,
+    /// In files of other engines.
+    others: Origins,
+}
+
 /// A silver table and where its rows may be.
 pub(super) struct Reading<'a> {
     /// The table.
@@ -61,15 +70,18 @@ impl Reading<'_> {
         let mut columns: Vec<&str> = golds.iter().flat_map(Regrouped::columns).collect();
         columns.extend(system::ORIGIN_COLUMNS);
         for files in parts.into_values() {
-            let mut seen = Origins::default();
+            let mut seen = Seen::default();
             let mut files = self.table.rows_of(files, &columns);
             while let Some((part, rows)) = files.try_next().await? {
                 self.read_file(part, rows, &mut seen, &mut found, golds, progress).await?;
             }
             // The same record in two table partitions: its rows fell apart by their values, or somebody else wrote one again.
-            let elsewhere = common(&self.silver.topic, &seen, &found.origins);
-            found.maybe_twice.extend(elsewhere);
-            found.origins.merge(&seen);
+            for seen in [&seen.ours, &seen.others] {
+                let elsewhere = common(&self.silver.topic, seen, &found.origins);
+                found.maybe_twice.extend(elsewhere);
+            }
+            found.origins.merge(&seen.ours);
+            found.origins.merge(&seen.others);
         }
         self.judge(&mut found);
         Ok(found)
@@ -110,7 +122,7 @@ impl Reading<'_> {
         &self,
         part: &Part,
         mut rows: Rows,
-        seen: &mut Origins,
+        seen: &mut Seen,
         found: &mut Found,
         golds: &mut [Regrouped<'_>],
         progress: &mut Progress<'_>,
@@ -136,17 +148,22 @@ impl Reading<'_> {
         }
         progress.file();
         let (origins, neighbours, apart) = file.finish(topic);
-        found.twice.extend(common(topic, &origins, seen));
+        let with_others = common(topic, &origins, &seen.others);
+        found.maybe_twice.extend(with_others);
+        let with_ours = common(topic, &origins, &seen.ours);
         if rows.is_ours {
+            // All rows of a record are in one file of ours; who compacts may part them.
+            found.twice.extend(with_ours);
             found.fans_out |= !neighbours.is_empty();
             found.twice.extend(apart);
             found.note_commit(part.committed_at_ms, &origins.clone().without(self.redriven));
         } else {
+            found.maybe_twice.extend(with_ours);
             found.maybe_twice.extend(neighbours);
             found.maybe_twice.extend(apart);
         }
         self.outside(&origins, &mut found.outside);
-        seen.merge(&origins);
+        if rows.is_ours { &mut seen.ours } else { &mut seen.others }.merge(&origins);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Rows whose event time is far ahead of their record: counted, they would move the watermark, and all that follows would be late.
 
-use crate::record::Chunk;
+use crate::record::{AHEAD, Chunk};
 use arrow_buffer::BooleanBuffer;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) fn rows(
 /// Why such a row is not counted.
 pub(super) fn reason(bound: Duration) -> String {
     let bound = humantime::format_duration(bound);
-    format!("ahead: its time is more than {bound} after its record's timestamp, see `ahead` under [gold]")
+    format!("{AHEAD}its time is more than {bound} after its record's timestamp, see `ahead` under [gold]")
 }
 
 #[cfg(test)]

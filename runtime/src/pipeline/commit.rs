@@ -212,10 +212,10 @@ fn moves(plan: &Plan, index: usize, table: &Table, group: &Group) -> Vec<OffsetM
     moves
 }
 
-/// One table's commit. Without rows and without progress there is nothing to commit.
+/// One table's commit. Without rows, without progress, and where nothing more is closed, there is nothing to commit.
 pub(super) async fn commit_one(table: &mut Table, commit: Commit) -> Result<(), Error> {
     let moved = commit.offsets.iter().any(|step| step.from != Some(step.next));
-    if !moved && commit.add.is_empty() && commit.remove.is_empty() {
+    if !moved && commit.add.is_empty() && commit.remove.is_empty() && !table.closed().is_behind(commit.closed) {
         return Ok(());
     }
     let id = uuid::Uuid::new_v4().to_string();
@@ -290,5 +290,26 @@ mod tests {
         check(vec![away(), away()], 3, true);
         check(vec![Store::NotFound { path: path(), source: "no such bucket".into() }], 1, false);
         check(vec![away(), Store::PermissionDenied { path: path(), source: "no".into() }], 2, false);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_closed_is_committed_without_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = sink::Warehouse::open(folder.path().to_str().unwrap(), &std::collections::BTreeMap::new()).unwrap();
+        let columns = vec![arrow_schema::Field::new("id", arrow_schema::DataType::Int64, true)];
+        let schema = Arc::new(arrow_schema::Schema::new(columns));
+        let spec = || sink::TableSpec {
+            schema: Arc::clone(&schema),
+            ..sink::TableSpec::unknown("_lakeward/state/retail/sales")
+        };
+        let mut state = Table::open(&lake, "shop", spec()).await.unwrap();
+        for (horizon_ms, version) in
+            [(None, 0), (Some(i64::MIN), 0), (Some(5), 1), (Some(5), 1), (Some(4), 1), (Some(6), 2)]
+        {
+            let closed = Closed { horizon_ms, kept_from_us: None };
+            commit_one(&mut state, Commit { closed, ..Commit::default() }).await.unwrap();
+            assert_eq!(state.version(), version, "{horizon_ms:?}");
+        }
+        assert_eq!(Table::open(&lake, "shop", spec()).await.unwrap().horizon_ms(), 6);
     }
 }

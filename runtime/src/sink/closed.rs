@@ -21,6 +21,11 @@ impl Closed {
         }
     }
 
+    /// Whether the other says more.
+    pub(crate) fn is_behind(self, other: Self) -> bool {
+        self.without_nothing().and(other.without_nothing()) != self.without_nothing()
+    }
+
     /// The same where nothing is closed by saying so: what was said before is taken back.
     pub(super) fn or_nothing(self) -> Self {
         Self { horizon_ms: self.horizon_ms.or(Some(i64::MIN)), kept_from_us: self.kept_from_us.or(Some(i64::MIN)) }

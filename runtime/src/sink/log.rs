@@ -355,6 +355,8 @@ impl Table {
     fn render(&self, commit: &Commit, commit_id: &str) -> String {
         let rows_added = self.rows_added.map(|rows| rows + commit.add.iter().map(|file| file.rows).sum::<u64>());
         let operation = if commit.remove.is_empty() { "Append" } else { "Overwrite" };
+        // All that was closed so far too: whoever reads one of our commits looks no further back.
+        let closed = if commit.is_rewind { commit.closed } else { self.closed().and(commit.closed) };
         let info = json!({"commitInfo": {
             "timestamp": commit.at_ms,
             "operation": "WRITE",
@@ -364,8 +366,8 @@ impl Table {
                 "commit": commit_id,
                 "pipeline": self.pipeline,
                 "microBatch": commit.micro_batch,
-                "horizonMs": commit.closed.horizon_ms,
-                "keptFromUs": commit.closed.kept_from_us,
+                "horizonMs": closed.horizon_ms,
+                "keptFromUs": closed.kept_from_us,
                 "rewind": commit.is_rewind,
                 "modules": *commit.modules,
                 "topicIds": commit.topic_ids,
@@ -383,7 +385,7 @@ impl Table {
             lines.push(json!({"txn": {"appId": step.partition.app_id(&self.pipeline), "version": step.next}}));
         }
         let micro_batch = Some(commit.micro_batch.max(self.micro_batch()));
-        let closed = if commit.is_rewind { commit.closed.or_nothing() } else { self.closed().and(commit.closed) };
+        let closed = if commit.is_rewind { closed.or_nothing() } else { closed };
         lines.extend(Lasting { micro_batch, closed, rows_added }.actions(&self.pipeline));
         for path in &commit.remove {
             lines.push(self.render_remove(path, commit.at_ms));

@@ -5,7 +5,7 @@
 use super::Error;
 use super::closed::Closed;
 use super::log::{self, Commit};
-use super::recent::{RECENT_COMMITS, raw_paths};
+use super::recent::raw_paths;
 use super::table::Table;
 use super::warehouse::{TableStore, Warehouse};
 use crate::checkpoint::{Checkpoint, SourcePartition};
@@ -77,8 +77,9 @@ impl Past {
         let mut table = Table::unopened(lake, pipeline, path);
         table.version = version;
         table.recent_offsets().await?;
-        for partition in partitions.iter().filter(|_| version > RECENT_COMMITS) {
-            if table.offsets.get(partition).is_none() {
+        table.recall(&delta).await?;
+        for partition in partitions {
+            if !table.has_read_all && table.offsets.get(partition).is_none() {
                 let app_id = partition.app_id(pipeline);
                 let found = state.transaction_version(delta.log_store().as_ref(), app_id).await.map_err(log_error)?;
                 if let Some(next) = found {

@@ -15,7 +15,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use std::collections::BTreeMap;
 
 /// How many of the newest commits are searched for offsets before the whole log is asked: each of our commits names every partition.
-pub(super) const RECENT_COMMITS: u64 = 20;
+const RECENT_COMMITS: u64 = 20;
 
 /// How many are searched for one of ours where others alone have committed of late: an engine that compacts every minute makes as many in a
 /// week, and reading them takes seconds.
@@ -85,7 +85,7 @@ pub(super) fn raw_paths(state: &DeltaTableState) -> Result<BTreeMap<String, Stri
 impl Table {
     /// Takes what outlasts the entries, where none of ours is left.
     pub(super) async fn recall(&mut self, delta: &DeltaTable) -> Result<(), Error> {
-        if self.micro_batch() > 0 || self.version <= RECENT_COMMITS {
+        if self.micro_batch() > 0 || self.has_read_all {
             return Ok(());
         }
         let log_error = |source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) };
@@ -128,7 +128,7 @@ impl Table {
     /// When the log cannot be read.
     pub async fn find_offsets(&mut self, lake: &Warehouse, partitions: &[SourcePartition]) -> Result<(), Error> {
         let unknown: Vec<_> = partitions.iter().filter(|partition| self.offsets.get(partition).is_none()).collect();
-        if unknown.is_empty() || self.version <= RECENT_COMMITS {
+        if unknown.is_empty() || self.has_read_all {
             return Ok(());
         }
         let log_error = |source| Error::Log { table: self.spec.path.clone(), source: Box::new(source) };

@@ -3,7 +3,7 @@
 use super::Error;
 use super::lasting::Lasting;
 use super::ranges::RangeReader;
-use super::recent::{Log, RECENT_COMMITS, Recent};
+use super::recent::{Log, Recent};
 use super::types;
 use super::warehouse::{TableStore, Warehouse};
 use crate::checkpoint::{Checkpoint, SourcePartition};
@@ -37,6 +37,8 @@ pub struct Snapshot {
     recent: Checkpoint,
     topic_ids: BTreeMap<String, String>,
     rows_added: Option<u64>,
+    /// Whether every entry of the log was read.
+    has_read_all: bool,
     parts: Vec<Part>,
 }
 
@@ -118,6 +120,7 @@ impl Snapshot {
             recent: Checkpoint::default(),
             topic_ids: BTreeMap::new(),
             rows_added: None,
+            has_read_all: false,
             parts,
         };
         snapshot.read_recent().await?;
@@ -171,9 +174,8 @@ impl Snapshot {
     ) -> Result<Checkpoint, Error> {
         let mut offsets = self.recent.clone();
         let log_error = |source| Error::Log { table: self.path.clone(), source: Box::new(source) };
-        let is_all = self.version <= RECENT_COMMITS;
         for partition in partitions {
-            if is_all || offsets.get(partition).is_some() {
+            if self.has_read_all || offsets.get(partition).is_some() {
                 continue;
             }
             let state = self.delta.snapshot().map_err(log_error)?;
@@ -277,6 +279,7 @@ impl Snapshot {
                 }
             }
         }
+        self.has_read_all = is_all;
         if is_all {
             self.rows_added.get_or_insert(0);
         } else if self.rows_added.is_none() {

@@ -83,6 +83,8 @@ pub struct Table {
     pub(super) landed: Option<(String, u64)>,
     micro_batch: i64,
     closed: Closed,
+    /// Whether every entry of the log was read, from the first one on: what they do not say nobody has said.
+    pub(super) has_read_all: bool,
     checkpointed: u64,
     /// When the end of the log was last seen, in milliseconds since 1970-01-01T00:00:00Z.
     pub(super) looked_ms: i64,
@@ -175,6 +177,7 @@ impl Table {
             landed: None,
             micro_batch: 0,
             closed: Closed::default(),
+            has_read_all: false,
             checkpointed: 0,
             looked_ms: Clock::system().now_ms(),
             url: lake.table_url(&spec.path),
@@ -418,9 +421,8 @@ impl Table {
                 self.modules.insert(partition, Arc::clone(&entry.modules));
             }
         }
-        if is_all {
-            self.rows_added.get_or_insert(0);
-        }
+        self.has_read_all = is_all;
+        self.rows_added = self.rows_added.or(is_all.then_some(0));
         Ok(other)
     }
 

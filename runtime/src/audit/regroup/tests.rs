@@ -107,11 +107,25 @@ fn groups(rows: &[(i64, &str, i64, i128)]) -> RecordBatch {
 
 /// What is said of `gold_rows`, where the gold table stands at offset 100 and the records at `late` were late.
 fn check(silver_rows: &[(i64, i64, &str, i128)], late: &[i64], gold_rows: &[(i64, &str, i64, i128)], said: &[&str]) {
+    check_ahead(silver_rows, late, &[], gold_rows, said);
+}
+
+/// The same, where rows of those at `ahead` were too far ahead.
+fn check_ahead(
+    silver_rows: &[(i64, i64, &str, i128)],
+    late: &[i64],
+    ahead: &[i64],
+    gold_rows: &[(i64, &str, i64, i128)],
+    said: &[&str],
+) {
     let (silver, gold) = (silver(), gold());
-    let mut letters = Origins::default();
-    late.iter().for_each(|offset| assert!(letters.insert((0, 0), *offset)));
+    let letters = [late, ahead].map(|offsets| {
+        let mut letters = Origins::default();
+        offsets.iter().for_each(|offset| assert!(letters.insert((0, 0), *offset)));
+        letters
+    });
     let cut = [(partition_of(&silver.topic, (0, 0)), 100)].into_iter().collect();
-    let mut fresh = Regrouped::new(&silver, &gold, &cut, letters.clone(), Origins::default());
+    let mut fresh = Regrouped::new(&silver, &gold, &cut, letters, Origins::default());
     let rows = rows(silver_rows);
     let origins = Columns::of(&rows, system::ORIGIN_COLUMNS).unwrap();
     let part = Part::default();
@@ -168,6 +182,9 @@ fn late_rows_do_not_count() {
     // All rows of a record that fall into one window share their fate.
     let twice = [SALES[0], (2, 8, "France", 1), (2, 8, "Spain", 2)];
     check(&twice, &[2], &[(8, "France", 1, 150)], &[]);
+    // Unless one was too far ahead and the others were not.
+    check_ahead(&twice, &[2], &[2], &[(8, "France", 2, 151)], &[]);
+    check_ahead(&SALES, &[2], &[2], &[(8, "France", 1, 150), (9, "Spain", 1, 100)], &[]);
 }
 
 #[test]

@@ -182,6 +182,10 @@ async fn nothing_is_put_where_the_log_was_cleaned_meanwhile() {
     // Nor at the next try.
     assert!(matches!(table.catch_up(None).await, Err(Error::Cleaned { .. })));
     let mut table = Table::open(&lake, "shop", spec).await.unwrap();
+    // Where it stood is in the checkpoint alone.
+    assert_eq!(table.offsets().get(&SourcePartition::new("receipts", 0, 0)), None);
+    table.find_offsets(&lake, &[SourcePartition::new("receipts", 0, 0)]).await.unwrap();
+    assert_eq!(table.offsets().get(&SourcePartition::new("receipts", 0, 0)), Some(1));
     assert_eq!(sell(&mut table, &layout, 2).await, 6);
     // Who looked a moment ago asks nobody; who did not, and has missed nothing, goes on.
     table.looked_ms = 0;
@@ -190,6 +194,13 @@ async fn nothing_is_put_where_the_log_was_cleaned_meanwhile() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_our_entries_said_outlasts_them() {
+    // Of a young table too: the log does not begin with its first entry.
+    for commits in [30, 4] {
+        outlasts(commits).await;
+    }
+}
+
+async fn outlasts(commits: u64) {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(folder.path());
     let mut table = Table::open(&lake, "shop", table_spec()).await.unwrap();
@@ -198,17 +209,29 @@ async fn what_our_entries_said_outlasts_them() {
     let offsets = vec![OffsetMove { partition: partition.clone(), from: None, next: 9 }];
     let commit = Commit { offsets, micro_batch: 90_000, closed, ..Commit::default() };
     table.commit(&commit, "1").await.unwrap();
-    cleaned(folder.path(), &lake, &table, 30).await;
+    cleaned(folder.path(), &lake, &table, commits).await;
     let mut table = Table::open(&lake, "shop", table_spec()).await.unwrap();
     assert_eq!((table.micro_batch(), table.closed()), (90_000, closed));
     table.find_offsets(&lake, std::slice::from_ref(&partition)).await.unwrap();
     assert_eq!(table.offsets().get(&partition), Some(9));
     let found = Table::find(&lake, "shop", PATH).await.unwrap().unwrap();
     assert_eq!(found.micro_batch(), 90_000);
+    let snapshot = Snapshot::open(&lake, "shop", PATH, None).await.unwrap().unwrap();
+    assert_eq!(snapshot.offsets([&partition]).await.unwrap().get(&partition), Some(9));
+    let past = Past::of(&lake, "shop", PATH, table.version(), std::slice::from_ref(&partition)).await.unwrap();
+    assert_eq!(past.offsets.get(&partition), Some(9));
+    // Who says nothing of what is closed says what was said before: nobody reads further back than that.
+    let silent = |next| vec![OffsetMove { partition: partition.clone(), from: Some(next - 1), next }];
+    table.commit(&Commit { offsets: silent(10), ..Commit::default() }, "silent").await.unwrap();
+    for version in table.version() + 1..table.version() + 21 {
+        put(folder.path(), version, &[]);
+    }
+    let mut table = Table::open(&lake, "shop", table_spec()).await.unwrap();
+    assert_eq!((table.micro_batch(), table.closed()), (90_000, closed));
     // A rewind to before anything was closed takes back what was said of it.
     let rewind = Commit { is_rewind: true, micro_batch: 90_001, ..Commit::default() };
     table.commit(&rewind, "2").await.unwrap();
-    cleaned(folder.path(), &lake, &table, 30).await;
+    cleaned(folder.path(), &lake, &table, commits).await;
     let table = Table::open(&lake, "shop", table_spec()).await.unwrap();
     assert_eq!((table.micro_batch(), table.closed()), (90_001, Closed::default()));
     // An earlier version is no longer there to go back to.
