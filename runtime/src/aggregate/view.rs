@@ -164,23 +164,28 @@ impl View {
         let selection = query::Selection::new(&self.plan, query)?;
         // The marks come first: what is final under an older horizon is final under a newer one.
         let marks = read(&self.marks).clone();
-        let side = read(if query.committed { &self.committed } else { &self.live });
-        let as_of = AsOf {
-            micro_batch: side.micro_batch,
-            offsets: side.offsets.clone(),
-            restated: side.restated,
-            elsewhere: marks.elsewhere.clone(),
-            kept_from_ms: window::floor_ms(marks.kept_from_us),
-            watermark_ms: marks.horizon_ms,
-            table_version: marks.table.map(|(version, _)| version),
-            table_micro_batch: marks.table.map(|(_, micro_batch)| micro_batch),
-        };
+        let side = self.side(query);
+        let as_of = side.as_of(&marks);
         let picked = selection.pick(&side, |start_us, key, group| self.hit(start_us, key, group));
         drop(side);
         let (hits, total) = selection.finish(&self.plan, picked);
         let horizon_us = window::us(marks.horizon_ms);
         let is_final = hits.iter().map(|hit| self.plan.windows.closes_at_us(hit.start_us) <= horizon_us).collect();
         Ok(Answer { as_of, rows: query::batch(&self.plan, &hits), is_final, total })
+    }
+
+    /// As of what a question would be answered, without looking for any row.
+    ///
+    /// # Errors
+    /// Those of [`Self::query`].
+    pub fn as_of(&self, query: &Query) -> Result<AsOf, QueryError> {
+        query::Selection::new(&self.plan, query)?;
+        let marks = read(&self.marks).clone();
+        Ok(self.side(query).as_of(&marks))
+    }
+
+    fn side(&self, query: &Query) -> RwLockReadGuard<'_, Side> {
+        read(if query.committed { &self.committed } else { &self.live })
     }
 
     fn hit(&self, start_us: i64, key: &Arc<[u8]>, group: &Group) -> Hit {
@@ -195,6 +200,19 @@ impl Default for Side {
 }
 
 impl Side {
+    fn as_of(&self, marks: &Marks) -> AsOf {
+        AsOf {
+            micro_batch: self.micro_batch,
+            offsets: self.offsets.clone(),
+            restated: self.restated,
+            elsewhere: marks.elsewhere.clone(),
+            kept_from_ms: window::floor_ms(marks.kept_from_us),
+            watermark_ms: marks.horizon_ms,
+            table_version: marks.table.map(|(version, _)| version),
+            table_micro_batch: marks.table.map(|(_, micro_batch)| micro_batch),
+        }
+    }
+
     fn apply(&mut self, changes: &Changes) {
         let stood = self.offsets.insert(changes.partition, changes.next_offset);
         if stood == Some(changes.next_offset) && !changes.groups.is_empty() {

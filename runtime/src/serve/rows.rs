@@ -4,7 +4,7 @@ use super::parameters::{Format, Request, refused};
 use super::problem::Problem;
 use super::site::{Published, Site};
 use super::{Time, answer, catalog, conditional, sending};
-use crate::aggregate::{AsOf, Query, View};
+use crate::aggregate::{AsOf, View};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::VARY;
@@ -74,11 +74,10 @@ fn respond(view: &View, request: &Request, headers: &HeaderMap, identity: &str) 
     let committed = request.query.committed;
     if conditional::asks(headers) {
         // Rows that the caller holds are not even looked for.
-        let nothing = Query { limit: 0, ..request.query.clone() };
-        let now = view.query(&nothing).map_err(|error| refused(&error))?;
-        let etag = tag(&answer::as_of_json(&now.as_of, committed), &now.as_of);
+        let now = view.as_of(&request.query).map_err(|error| refused(&error))?;
+        let etag = tag(&answer::as_of_json(&now, committed), &now);
         if conditional::holds(headers, &etag) {
-            return Ok(with_as_of(conditional::not_modified(&etag), &now.as_of));
+            return Ok(with_as_of(conditional::not_modified(&etag), &now));
         }
     }
     let answer = view.query(&request.query).map_err(|error| refused(&error))?;
