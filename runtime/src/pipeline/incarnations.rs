@@ -8,10 +8,6 @@ use crate::config::Config;
 use crate::sink::{Snapshot, Warehouse, system};
 use lakeward_manifest::Manifest;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// How long the broker may take to say which topics it has.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// By topic: the first incarnation whose records are not gone.
 #[derive(Debug, Default)]
@@ -65,7 +61,7 @@ fn ask(config: &Config, topics: &[&str]) -> Result<BTreeMap<String, String>, Err
     let is_of_broker = |topic: &&str| config.topics.get(*topic).is_none_or(|settings| settings.path.is_none());
     let topics: Vec<&str> = topics.iter().copied().filter(is_of_broker).collect();
     match topics.first() {
-        Some(first) => Ok(session::connect(config, first)?.topic_ids().ask(&topics, ANSWER)?),
+        Some(first) => Ok(session::connect(config, first)?.topic_ids().ask(&topics, session::ANSWER)?),
         None => Ok(BTreeMap::new()),
     }
 }
